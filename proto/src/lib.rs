@@ -1,0 +1,46 @@
+//! The contract that both ends of bursar share: the messages of `bursar/v1/*.proto`, and the vocabulary that is validated once at
+//! the edge and never inspected again ([`Name`], [`Wait`], [`Address`], [`AuthKey`], [`Fault`]).
+//!
+//! Nothing here does I/O except reading a key file. Neither the client nor the server is known here.
+
+mod address;
+pub mod authkey;
+mod fault;
+pub mod frame;
+pub mod limits;
+mod name;
+pub mod process;
+mod target;
+mod wait;
+
+pub use address::{Address, AddressError};
+pub use authkey::{AuthKey, KeyError};
+pub use fault::Fault;
+pub use name::Name;
+pub use target::{Command, Targeted, kind_of};
+pub use wait::Wait;
+
+/// The generated messages and services, by protobuf package.
+#[allow(missing_docs, clippy::all, rust_2018_idioms)]
+pub mod v1 {
+    tonic::include_proto!("bursar.v1");
+    /// The names: which objects there are.
+    pub mod registry {
+        tonic::include_proto!("bursar.v1.registry");
+    }
+    /// The joinable queue.
+    pub mod queue {
+        tonic::include_proto!("bursar.v1.queue");
+    }
+    /// What engines keep.
+    pub mod journal {
+        tonic::include_proto!("bursar.v1.journal");
+    }
+    /// The key-value store.
+    pub mod kv {
+        tonic::include_proto!("bursar.v1.kv");
+    }
+}
+
+/// The compiled descriptors of the contract, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

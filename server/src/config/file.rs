@@ -1,0 +1,168 @@
+//! The keys of `bursar.toml`: which there are, and how each gets into the configuration.
+
+use super::{
+    Config, Declared, Draft, KeyFile, Limits, Log, declare, key_id, log_format, log_level,
+    reader::{Key, Reader, Value, as_written},
+    units::{Expected, duration, expected, size},
+};
+use bursar_proto::{Address, authkey, limits::SESSION_TTL_MS_RANGE};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use toml::{Spanned, de::DeValue};
+
+const TOP: &[&str] = &["listen", "authkey_file", "keys", "allow_weak_key", "insecure_tcp", "log", "limits", "queues", "kv"];
+
+const LOG: &[Key<Log>] = &[
+    Key { name: "format", set: |log, value| Ok(log.format = log_format(value)?) },
+    Key { name: "level", set: |log, value| Ok(log.level = log_level(value)?) },
+];
+
+const LIMITS: &[Key<Limits>] = &[
+    Key { name: "connections", set: |limits, value| Ok(limits.connections = count(value, 1..=1_000_000)?) },
+    Key { name: "pre_auth_connections", set: |limits, value| Ok(limits.pre_auth_connections = count(value, 1..=1_000_000)?) },
+    Key { name: "pre_auth_deadline", set: |limits, value| Ok(limits.pre_auth_deadline = time(value, 100..=600_000)?) },
+    Key { name: "streams_per_connection", set: |limits, value| Ok(limits.streams_per_connection = count(value, 1..=1_000_000)?) },
+    Key { name: "payload_bytes", set: |limits, value| Ok(limits.payload_bytes = bytes(value, 1..=1 << 30)?) },
+    Key {
+        name: "partial_bytes_per_connection",
+        set: |limits, value| Ok(limits.partial_bytes_per_connection = bytes(value, 1 << 20..=4 << 30)?),
+    },
+    Key { name: "partial_bytes", set: |limits, value| Ok(limits.partial_bytes = bytes(value, 1 << 20..=1 << 40)?) },
+    Key { name: "objects", set: |limits, value| Ok(limits.objects = count(value, 1..=1_000_000_000)?) },
+    Key { name: "calls_in_flight", set: |limits, value| Ok(limits.calls_in_flight = count(value, 1..=1_000_000)?) },
+    Key { name: "session_ttl", set: |limits, value| Ok(limits.session_ttl = time(value, SESSION_TTL_MS_RANGE)?) },
+    Key { name: "shutdown_grace", set: |limits, value| Ok(limits.shutdown_grace = shutdown_grace(value)?) },
+    Key { name: "keepalive_interval", set: |limits, value| Ok(limits.keepalive_interval = time(value, 100..=3_600_000)?) },
+    Key { name: "keepalive_timeout", set: |limits, value| Ok(limits.keepalive_timeout = time(value, 100..=600_000)?) },
+];
+
+/// 0 closes at once.
+pub(super) fn shutdown_grace(value: Value<'_>) -> Result<Duration, Expected> {
+    time(value, 0..=3_600_000)
+}
+
+fn count(value: Value<'_>, range: RangeInclusive<u64>) -> Result<usize, Expected> {
+    Ok(value.integer(range)? as usize)
+}
+
+fn bytes(value: Value<'_>, range: RangeInclusive<u64>) -> Result<usize, Expected> {
+    let bytes = match value {
+        Value::Text(text) => size(text)?,
+        value => value.integer(range.clone())?,
+    };
+    match range.contains(&bytes) {
+        true => Ok(bytes as usize),
+        false => expected(format!("a size from {} to {} bytes", range.start(), range.end())),
+    }
+}
+
+fn time(value: Value<'_>, range_ms: RangeInclusive<u64>) -> Result<Duration, Expected> {
+    let text = if let Value::Text(text) = value { text } else { "" };
+    let time = duration(text)?;
+    match range_ms.contains(&(time.as_millis() as u64)) {
+        true => Ok(time),
+        false => expected(format!("a duration from {}ms to {}ms", range_ms.start(), range_ms.end())),
+    }
+}
+
+impl Draft {
+    /// Takes in the text of a file.
+    pub(super) fn file(&mut self, path: &Path, text: &str) {
+        let mut reader = Reader::new(path, text);
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let tree = reader.parse();
+        for (key, value) in as_written(tree.get_ref()) {
+            let Config { allow_weak_key, insecure_tcp, log, limits, .. } = &mut self.config;
+            match key.get_ref().as_ref() {
+                "allow_weak_key" => put(allow_weak_key, reader.read("allow_weak_key", value, Value::boolean)),
+                "insecure_tcp" => put(insecure_tcp, reader.read("insecure_tcp", value, Value::boolean)),
+                "log" => reader.flat("log", value, LOG, log),
+                "limits" => {
+                    reader.flat("limits", value, LIMITS, limits);
+                    self.limits_place = Some(reader.place(value.span().start));
+                }
+                "listen" => self.listen(&mut reader, value),
+                "authkey_file" => {
+                    let path = reader.read("authkey_file", value, |value| value.text("the path of a key file"));
+                    self.key(&reader, value, authkey::DEFAULT_KEY_ID.into(), path.map(|path| directory.join(path)));
+                }
+                "keys" => self.keys(&mut reader, value, directory),
+                "queues" => self.objects(&mut reader, "queues", value, declare::QUEUE),
+                "kv" => self.objects(&mut reader, "kv", value, declare::KV),
+                _ => reader.unknown("", key, TOP),
+            }
+        }
+        self.mistakes.append(&mut reader.mistakes);
+    }
+
+    fn listen(&mut self, reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>) {
+        let Some(addresses) = value.get_ref().as_array() else {
+            reader.read("listen", value, |_| expected::<()>("an array of addresses: [\"unix:///path\"]"));
+            return;
+        };
+        for value in addresses {
+            let text = reader.read("listen", value, |value| value.text("an address: unix:///path/to/socket or tcp://host:port"));
+            match text.map(str::parse::<Address>) {
+                Some(Ok(address)) => self.add_listen(reader.place(value.span().start), address),
+                Some(Err(error)) => reader.mistake(value.span().start, format!("listen: {error}")),
+                None => {}
+            }
+        }
+    }
+
+    fn keys(&mut self, reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>, directory: &Path) {
+        #[derive(Default)]
+        struct Given {
+            id: Option<String>,
+            file: Option<PathBuf>,
+        }
+        const KEYS: &[Key<Given>] = &[
+            Key { name: "id", set: |given, value| Ok(given.id = Some(key_id(value)?)) },
+            Key { name: "file", set: |given, value| Ok(given.file = Some(value.text("the path of a key file")?.into())) },
+        ];
+        let Some(tables) = value.get_ref().as_array() else {
+            reader.read("keys", value, |_| expected::<()>("tables of the form [[keys]]"));
+            return;
+        };
+        for table in tables {
+            let mut given = Given::default();
+            let mistakes = reader.mistakes.len();
+            reader.flat("keys", table, KEYS, &mut given);
+            if given.file.is_none() && reader.mistakes.len() == mistakes {
+                reader.mistake(table.span().start, "keys: no file is named, expected file = \"PATH\"");
+            }
+            let id = given.id.unwrap_or_else(|| authkey::DEFAULT_KEY_ID.into());
+            self.key(reader, table, id, given.file.map(|file| directory.join(file)));
+        }
+    }
+
+    fn key(&mut self, reader: &Reader<'_>, value: &Spanned<DeValue<'_>>, id: String, path: Option<PathBuf>) {
+        if let Some(path) = path {
+            self.add_key(reader.place(value.span().start), KeyFile { id, path });
+        }
+    }
+
+    fn objects(&mut self, reader: &mut Reader<'_>, section: &str, value: &Spanned<DeValue<'_>>, kind: declare::Kind) {
+        let Some(table) = reader.table(section, value) else { return };
+        for (name, value) in as_written(table) {
+            let mut options = (kind.options)();
+            reader.flat(&format!("{section}.{}", name.get_ref()), value, kind.keys, &mut options);
+            match name.get_ref().parse() {
+                Ok(parsed) => {
+                    let place = reader.place(name.span().start);
+                    self.add_object(place, Declared { name: parsed, options });
+                }
+                Err(fault) => reader.mistake(name.span().start, format!("{section}: {fault}")),
+            }
+        }
+    }
+}
+
+fn put<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}

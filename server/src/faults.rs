@@ -1,0 +1,37 @@
+//! Faults as gRPC statuses: the only place where a `tonic::Status` is built.
+
+use bursar_proto::{Fault, v1};
+use prost::Message;
+use tonic::{Code, Status, metadata::MetadataValue};
+
+/// A fault as a status of a unary call: its number in the trailer `bursar-fault`, all of it in the details.
+pub fn status(fault: &Fault) -> Status {
+    let details = v1::Fault::from(fault).encode_to_vec();
+    let mut status = Status::with_details(code(fault), fault.to_string(), details.into());
+    let metadata = status.metadata_mut();
+    metadata.insert("bursar-fault", fault.number().into());
+    if matches!(fault, Fault::HandshakeRequired {}) {
+        metadata.insert("bursar-auth", MetadataValue::from_static("handshake-required"));
+    }
+    status
+}
+
+fn code(fault: &Fault) -> Code {
+    use Fault::*;
+    match fault {
+        BadArgument { .. } | TooLarge { .. } | Protocol { .. } => Code::InvalidArgument,
+        NoSuchObject { .. } | NoSuchKey { .. } | NoSuchSession {} => Code::NotFound,
+        AlreadyExists { .. } | Duplicate { .. } => Code::AlreadyExists,
+        LimitReached { .. } | Full { .. } => Code::ResourceExhausted,
+        UnknownVerb { .. } => Code::Unimplemented,
+        TimedOut { .. } => Code::DeadlineExceeded,
+        Empty {} | ShuttingDown {} | Deposed {} => Code::Unavailable,
+        Cancelled {} => Code::Cancelled,
+        HandshakeRequired {} | WrongKey {} => Code::Unauthenticated,
+        SessionEnded { .. } | Superseded { .. } | AnswerForgotten { .. } => Code::Aborted,
+        RevisionMismatch { .. } => Code::Aborted,
+        EngineFailed { .. } => Code::Unknown,
+        Overflow { .. } => Code::OutOfRange,
+        _ => Code::FailedPrecondition,
+    }
+}

@@ -1,0 +1,55 @@
+//! When hosts want to be woken: one task and one ordered map for all objects.
+
+use super::{host::Hosted, kind::Moment};
+use crate::clock::Clock;
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
+use tokio::sync::Notify;
+
+/// The appointments of all hosts.
+#[derive(Default)]
+pub struct Agenda {
+    /// By moment, then by the epoch of the object. Short sections, never across an await.
+    appointments: Mutex<BTreeMap<(Moment, u64), Weak<dyn Hosted>>>,
+    sooner: Notify,
+}
+
+impl Agenda {
+    /// Wakes the host at this moment, or soon after.
+    pub fn add(&self, at: Moment, epoch: u64, host: Weak<dyn Hosted>) {
+        let mut appointments = self.appointments.lock();
+        let is_first = appointments.keys().next().is_none_or(|(first, _)| at < *first);
+        appointments.insert((at, epoch), host);
+        drop(appointments);
+        if is_first {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Keeps the appointments; never ends.
+    pub async fn run(self: Arc<Agenda>, clock: Clock) {
+        loop {
+            let next = self.appointments.lock().keys().next().map(|(at, _)| *at);
+            match next {
+                None => self.sooner.notified().await,
+                Some(at) if at > clock.now() => {
+                    tokio::select! {
+                        () = clock.sleep_until(at) => {}
+                        () = self.sooner.notified() => {}
+                    }
+                }
+                Some(_) => {
+                    let due = self.appointments.lock().pop_first();
+                    if let Some(host) = due.and_then(|(_, host)| host.upgrade()) {
+                        host.wake();
+                    }
+                    // Many may be due at once: others get their turn between them.
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}

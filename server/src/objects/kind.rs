@@ -1,0 +1,149 @@
+//! What a kind of object is: a pure state machine.
+//!
+//! A kind *decides* (looks, does not touch) and *evolves* (touches, cannot fail). It never waits, reads no clock, and knows no
+//! runtime, transport, disk or client. The [host](super::host) waits, journals and answers for all kinds alike.
+
+use bursar_proto::{Fault, v1};
+use std::fmt;
+
+/// Who asks and who holds. Never used twice within one life of a broker.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(pub u64);
+
+/// A point on the broker's time line: milliseconds since 1970, and it never goes back while the broker runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The moment `ms` milliseconds later; the end of time is not passed.
+    pub fn after_ms(self, ms: u64) -> Moment {
+        Moment(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to this moment; 0 if it is not earlier.
+    pub fn ms_since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Where commands stand while they cannot be answered. The number tells the lines of one object apart; it is below [`LINES`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// First come, first served: who comes later is not asked before those in front are answered.
+    Queue(u8),
+    /// All are asked again after a change.
+    Crowd(u8),
+}
+
+/// The most lines one kind can have.
+pub const LINES: usize = 4;
+
+/// What a kind says to a command.
+pub enum Decision<K: Kind> {
+    /// Nothing changes.
+    Answer(K::Reply),
+    /// This is what changes, and the answer that is right once it has.
+    Change(K::Change, K::Reply),
+    /// Not now: stand in line, if the caller has time.
+    Wait,
+    /// Not now, and those behind in the same line may be asked all the same.
+    StandAside,
+    /// Never.
+    Refuse(Fault),
+}
+
+impl<K: Kind> fmt::Debug for Decision<K>
+where
+    K::Reply: fmt::Debug,
+    K::Change: fmt::Debug,
+{
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Decision::Answer(reply) => formatter.debug_tuple("Answer").field(reply).finish(),
+            Decision::Change(change, reply) => formatter.debug_tuple("Change").field(change).field(reply).finish(),
+            Decision::Wait => formatter.write_str("Wait"),
+            Decision::StandAside => formatter.write_str("StandAside"),
+            Decision::Refuse(fault) => formatter.debug_tuple("Refuse").field(fault).finish(),
+        }
+    }
+}
+
+/// A type of shared object.
+pub trait Kind: Sized + Send + 'static {
+    /// What it is called on the wire and in the configuration.
+    const NAME: &'static str;
+    /// What a session asks.
+    type Command: Send + 'static;
+    /// What it is told.
+    type Reply: Send + 'static;
+    /// What the object remembers: the only thing that is journalled.
+    type Change: Clone + Send + 'static;
+
+    /// Where a command may wait; `None` means that it never does.
+    fn line(command: &Self::Command) -> Option<Line>;
+
+    /// Looks, and does not touch.
+    fn decide(&self, caller: SessionId, command: &Self::Command, now: Moment) -> Decision<Self>;
+
+    /// What a command is told whose time in line is over.
+    fn overdue(&self, command: &Self::Command) -> Fault;
+
+    /// Touches, and cannot fail: the same changes in the same order always lead to the same state.
+    fn evolve(&mut self, change: Self::Change);
+
+    /// The shortest history that leads here from a new object of the same options.
+    fn history(&self) -> Vec<Self::Change>;
+
+    /// The session ended: give back what it held.
+    fn departed(&self, session: SessionId, now: Moment) -> Option<Self::Change>;
+
+    /// The answer never arrived: take back what it gave.
+    fn unheard(&self, caller: SessionId, reply: &Self::Reply, now: Moment) -> Option<Self::Change>;
+
+    /// When time alone will next change the object.
+    fn due(&self) -> Option<Moment>;
+
+    /// What time has changed by now. Asked again until it says `None`.
+    fn elapsed(&self, now: Moment) -> Option<Self::Change>;
+
+    /// What the object says of itself, in numbers.
+    fn figures(&self) -> Vec<(&'static str, u64)>;
+
+    /// Which of its invariants is broken, by the names of the documentation. Linear in the state: for tests and simulation.
+    fn violation(&self) -> Option<String>;
+}
+
+/// How a kind looks on the wire and on disk. The only place of a kind that knows generated types: its `mod wire`.
+pub trait Wire: Kind {
+    /// A new object; faults when the options are of another kind or make no sense.
+    fn create(options: &v1::registry::Options) -> Result<Self, Fault>;
+
+    /// The options in full, with every default written out, so that two can be compared.
+    fn options(&self) -> v1::registry::Options;
+
+    /// A command as it came, validated; payloads above `payload_bytes_max` are faults.
+    fn command(command: bursar_proto::Command, payload_bytes_max: usize) -> Result<Self::Command, Fault>;
+
+    /// A reply as it goes.
+    fn reply(reply: Self::Reply) -> v1::answer::Reply;
+
+    /// Back from the wire, for replies that `unheard` would take back; `None` for all others.
+    fn holding(reply: v1::answer::Reply) -> Option<Self::Reply>;
+
+    /// A change as it is kept. A persistent format: it only grows.
+    fn encode(change: &Self::Change) -> Vec<u8>;
+
+    /// The change that was kept.
+    fn decode(bytes: &[u8]) -> Result<Self::Change, Damaged>;
+}
+
+/// Kept bytes that are no change of this version: damaged, or written by a newer broker.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a kept change cannot be read: {0}")]
+pub struct Damaged(pub String);
+
+impl From<prost::DecodeError> for Damaged {
+    fn from(error: prost::DecodeError) -> Damaged {
+        Damaged(error.to_string())
+    }
+}

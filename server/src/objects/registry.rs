@@ -1,0 +1,247 @@
+//! The names: which objects there are. It knows the kinds by one list, [`create`], and nothing of what they do.
+
+use super::{
+    host::{Host, Hosted, World},
+    kind::{Moment, SessionId, Wire},
+    kv::Kv,
+    queue::Queue,
+};
+use bursar_proto::{
+    Fault, Name, kind_of,
+    v1::{ObjectRef, registry as pb, registry::options},
+};
+use dashmap::{DashMap, Entry};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Objects in one reply of `List`.
+const LIST_MAX: usize = 1000;
+
+/// All objects by name.
+pub struct Registry {
+    objects: DashMap<Name, Registered>,
+    next_epoch: AtomicU64,
+    objects_max: usize,
+    world: Arc<World>,
+}
+
+struct Registered {
+    host: Arc<dyn Hosted>,
+    created: Moment,
+    /// The sessions that opened an ephemeral object; `None`: the object stays.
+    openers: Option<HashSet<SessionId>>,
+}
+
+/// The list of kinds: an object for these options.
+fn create(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) -> Result<Arc<dyn Hosted>, Fault> {
+    fn start<K: Wire>(
+        name: &Name,
+        epoch: u64,
+        options: &pb::Options,
+        world: &Arc<World>,
+    ) -> Result<Arc<dyn Hosted>, Fault> {
+        Ok(Host::start(name.clone(), epoch, K::create(options)?, world.clone()))
+    }
+    match &options.kind {
+        Some(options::Kind::Queue(_)) => start::<Queue>(name, epoch, options, world),
+        Some(options::Kind::Kv(_)) => start::<Kv>(name, epoch, options, world),
+        None => Err(Fault::bad_argument("options", "expected the options of a kind (queue, kv) to create an object")),
+    }
+}
+
+impl Registry {
+    /// No objects. Epochs start at the broker's boot, so that they grow across restarts; they stay below 2^53, which every
+    /// language's numbers can hold.
+    pub fn new(world: Arc<World>, objects_max: usize) -> Registry {
+        let first_epoch = world.clock.epoch().0 << 12;
+        Registry { objects: DashMap::new(), next_epoch: AtomicU64::new(first_epoch), objects_max, world }
+    }
+
+    /// How many objects there are.
+    pub fn count(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// The object that a request names.
+    pub fn resolve(&self, object: Option<&ObjectRef>) -> Result<Arc<dyn Hosted>, Fault> {
+        let object = object.ok_or_else(|| Fault::bad_argument("object", "expected the name of an object"))?;
+        let found = self.objects.get(object.name.as_str()).map(|registered| registered.host.clone());
+        match found {
+            Some(host) if object.epoch == 0 || object.epoch == host.epoch() => Ok(host),
+            Some(host) => {
+                Err(Fault::Gone { name: object.name.clone(), old_epoch: object.epoch, new_epoch: host.epoch() })
+            }
+            None if object.epoch != 0 => {
+                Err(Fault::Gone { name: object.name.clone(), old_epoch: object.epoch, new_epoch: 0 })
+            }
+            None => {
+                object.name.parse::<Name>()?;
+                Err(Fault::NoSuchObject { name: object.name.clone() })
+            }
+        }
+    }
+
+    /// Opens or creates. `caller` 0 is the broker itself.
+    pub fn open(&self, caller: SessionId, request: pb::OpenRequest) -> Result<pb::OpenReply, Fault> {
+        let pb::OpenRequest { name, mode, options, ephemeral } = request;
+        let name: Name = name.parse()?;
+        let mode = pb::Mode::try_from(mode)
+            .map_err(|_| Fault::bad_argument("mode", "expected OPEN_OR_CREATE (0), CREATE (1) or OPEN (2)"))?;
+        let options = options.unwrap_or_default();
+        let is_full = self.objects.len() >= self.objects_max;
+        match self.objects.entry(name) {
+            Entry::Occupied(mut entry) => {
+                let (name, host) = (entry.key().clone(), entry.get().host.clone());
+                if mode == pb::Mode::Create {
+                    return Err(Fault::AlreadyExists { name: name.to_string(), epoch: host.epoch() });
+                }
+                // Opening without options asks for the object as it is.
+                let asks = mode == pb::Mode::OpenOrCreate || options.kind.is_some();
+                let matching = if asks { self.compare(&name, &*host, &options) } else { Ok(()) };
+                matching?;
+                if let Some(openers) = &mut entry.get_mut().openers {
+                    openers.insert(caller);
+                }
+                Ok(pb::OpenReply { epoch: host.epoch(), created: false, options: Some(host.options()) })
+            }
+            Entry::Vacant(entry) if mode == pb::Mode::Open => {
+                Err(Fault::NoSuchObject { name: entry.key().to_string() })
+            }
+            Entry::Vacant(_) if is_full => {
+                Err(Fault::LimitReached { what: "objects".into(), limit: self.objects_max as u64 })
+            }
+            Entry::Vacant(entry) => {
+                let epoch = self.next_epoch.fetch_add(1, Ordering::Relaxed);
+                let host = create(entry.key(), epoch, &options, &self.world)?;
+                let reply = pb::OpenReply { epoch, created: true, options: Some(host.options()) };
+                let openers = ephemeral.then(|| HashSet::from([caller]));
+                tracing::info!(object = %entry.key(), epoch, kind = host.kind(), ephemeral, "created");
+                entry.insert(Registered { host, created: self.world.clock.now(), openers });
+                Ok(reply)
+            }
+        }
+    }
+
+    /// Whether an object is what a request says it should be.
+    fn compare(&self, name: &Name, host: &dyn Hosted, options: &pb::Options) -> Result<(), Fault> {
+        // Another object of these options, so that defaults on both sides are written out.
+        let wished = create(name, 0, options, &self.world)?.options();
+        let actual = host.options();
+        let mismatch = |what: &str, expected: String, actual: String| {
+            Err(Fault::Mismatch { name: name.to_string(), what: what.into(), expected, actual })
+        };
+        match kind_of(&wished) {
+            Some(kind) if kind != host.kind() => mismatch("kind", kind.into(), host.kind().into()),
+            _ if wished == actual => Ok(()),
+            _ => {
+                let (wished, actual) = (fields(&wished), fields(&actual));
+                let differing = wished.into_iter().zip(actual).find(|(wished, actual)| wished != actual);
+                let ((what, expected), (_, actual)) = differing.expect("options differ in some field");
+                mismatch(&what, expected, actual)
+            }
+        }
+    }
+
+    /// Objects in the order of their names.
+    pub fn list(&self, request: &pb::ListRequest) -> pb::ListReply {
+        let limit = match request.limit as usize {
+            0 => LIST_MAX,
+            limit => limit.min(LIST_MAX),
+        };
+        let wanted = |registered: &Registered| request.kind.is_empty() || registered.host.kind() == request.kind;
+        let mut names: Vec<Name> = self
+            .objects
+            .iter()
+            .filter(|entry| entry.key().as_str().starts_with(&request.prefix))
+            .filter(|entry| entry.key().as_str() > request.after.as_str() && wanted(entry.value()))
+            .map(|entry| entry.key().clone())
+            .collect();
+        names.sort_unstable();
+        let more = names.len() > limit;
+        names.truncate(limit);
+        let objects = names.iter().filter_map(|name| self.described(name)).collect();
+        pb::ListReply { objects, more }
+    }
+
+    /// One object.
+    pub fn describe(&self, object: Option<&ObjectRef>) -> Result<pb::Described, Fault> {
+        let host = self.resolve(object)?;
+        self.described(host.name()).ok_or_else(|| Fault::NoSuchObject { name: host.name().to_string() })
+    }
+
+    fn described(&self, name: &Name) -> Option<pb::Described> {
+        let registered = self.objects.get(name)?;
+        let (host, created, ephemeral) = (registered.host.clone(), registered.created, registered.openers.is_some());
+        drop(registered);
+        let (waiting, figures) = host.figures();
+        Some(pb::Described {
+            name: name.to_string(),
+            epoch: host.epoch(),
+            kind: host.kind().to_owned(),
+            options: Some(host.options()),
+            ephemeral,
+            created_ms: created.0,
+            waiting,
+            figures: figures.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        })
+    }
+
+    /// Deletes an object: whoever waits for it is told that it is gone.
+    pub fn delete(&self, object: Option<&ObjectRef>) -> Result<(), Fault> {
+        let host = self.resolve(object)?;
+        let removed = self.objects.remove_if(host.name(), |_, registered| registered.host.epoch() == host.epoch());
+        if let Some((name, _)) = removed {
+            retire(&name, &*host);
+        }
+        Ok(())
+    }
+
+    /// A session that opened ephemeral objects ended: those that nobody else has open go.
+    pub fn departed(&self, session: SessionId) {
+        let orphaned = |registered: &mut Registered| match &mut registered.openers {
+            Some(openers) => openers.remove(&session) && openers.is_empty(),
+            None => false,
+        };
+        let mut gone = Vec::new();
+        self.objects.retain(|name, registered| {
+            let orphaned = orphaned(registered);
+            if orphaned {
+                gone.push((name.clone(), registered.host.clone()));
+            }
+            !orphaned
+        });
+        for (name, host) in gone {
+            retire(&name, &*host);
+        }
+    }
+
+    /// Answers everybody who waits for anything.
+    pub fn dismiss_all(&self, fault: &Fault) {
+        let hosts: Vec<_> = self.objects.iter().map(|entry| entry.value().host.clone()).collect();
+        for host in hosts {
+            host.dismiss(fault);
+        }
+    }
+}
+
+fn retire(name: &Name, host: &dyn Hosted) {
+    tracing::info!(object = %name, epoch = host.epoch(), "deleted");
+    host.stop(Fault::Gone { name: name.to_string(), old_epoch: host.epoch(), new_epoch: 0 });
+}
+
+/// The options as (field, value), in the order of the contract.
+fn fields(options: &pb::Options) -> Vec<(String, String)> {
+    let text = match &options.kind {
+        Some(options::Kind::Queue(options)) => format!("{options:?}"),
+        Some(options::Kind::Kv(options)) => format!("{options:?}"),
+        None => String::new(),
+    };
+    let inner = text.split_once('{').map_or("", |(_, inner)| inner).trim_end_matches('}');
+    let pairs = inner.split(',').filter_map(|pair| pair.split_once(':'));
+    pairs.map(|(field, value)| (field.trim().to_owned(), value.trim().to_owned())).collect()
+}

@@ -1,0 +1,14 @@
+//! Sessions: who asks and who holds. A session outlives its connection; when it ends, its waits are cancelled and what it held is
+//! given back.
+//!
+//! `session` is one of them, `table` all of them, `stream` the rpc that most clients use, `unary` the one rpc per verb.
+
+mod session;
+mod stream;
+mod table;
+mod unary;
+
+pub use session::{Caller, Session};
+pub use stream::SessionsService;
+pub use table::{Settings, Table};
+pub use unary::Unary;

@@ -1,0 +1,442 @@
+//! One session: its calls, the answers it has not heard yet, and the objects it has touched.
+//!
+//! ```text
+//! call n:  new ─► waiting ─► answered ─► (heard: forgotten)
+//!                    │           └ asked again: the same answer again
+//!                    └ asked again: still waiting
+//! ```
+
+use crate::{
+    objects::{
+        core::CallId,
+        host::{Hosted, Inbox},
+        kind::{Moment, SessionId},
+    },
+    transport::Connection,
+};
+use bursar_proto::{
+    Fault, frame, limits,
+    v1::{self, answer::Reply, server_entry},
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prost::Message;
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+};
+
+/// Answers kept for a retry. A client that says what it has heard never comes near; of others the oldest are forgotten.
+const ANSWERS_MAX: usize = 4096;
+/// Bytes of such answers.
+const ANSWERS_BYTES_MAX: usize = 32 << 20;
+
+/// Who the client says it is, for operators.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// What it calls itself.
+    pub label: String,
+    /// Its process.
+    pub process: v1::Process,
+    /// Where it came from.
+    pub peer: String,
+}
+
+/// One session.
+pub struct Session {
+    /// Its number.
+    pub id: SessionId,
+    /// What a client shows to resume it.
+    pub token: [u8; 16],
+    /// The silence after which it ends.
+    pub ttl_ms: u64,
+    /// Who it is.
+    pub caller: Caller,
+    /// When it was opened.
+    pub opened: Moment,
+    calls_in_flight_max: usize,
+    ended: AtomicBool,
+    /// Short sections, never across an await. A host may be locked when this lock is asked for, never the other way round.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Grows with every stream that carries this session.
+    epoch: u64,
+    link: Option<Arc<Connection>>,
+    /// The connection that carries it, or carried it last.
+    last_link: u64,
+    last_heard: Moment,
+    last_sequence: u64,
+    calls: BTreeMap<u64, Call>,
+    waiting: usize,
+    answered_bytes: usize,
+    /// Encoded entries that the stream has not taken yet, with the sequence they answer; 0 for others.
+    outbox: VecDeque<(u64, Bytes)>,
+    outbox_bytes: usize,
+    /// Beats and notices, which overtake answers.
+    urgent: VecDeque<Bytes>,
+    waker: Option<Waker>,
+    /// Where it may hold or wait for something.
+    touched: HashMap<u64, Weak<dyn Hosted>>,
+    /// It ended, and this is still to be said.
+    farewell: Option<Fault>,
+}
+
+enum Call {
+    Waiting { host: Option<Weak<dyn Hosted>>, is_cancelled: bool },
+    Answered { host: Option<Weak<dyn Hosted>>, entry: Bytes, is_sent: bool },
+}
+
+/// What is to be done with a call that came in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// Execute it.
+    New,
+    /// It was executed before; its answer is on the way, or will be.
+    Repeated,
+    /// Say this.
+    Refused(Fault),
+}
+
+/// What one poll of a stream takes along.
+pub(super) struct Batch {
+    pub entries: Vec<Bytes>,
+    /// Say goodbye: nothing follows.
+    pub farewell: Option<Fault>,
+}
+
+impl Session {
+    pub(super) fn new(id: SessionId, ttl_ms: u64, caller: Caller, opened: Moment, calls_in_flight_max: usize) -> Session {
+        Session {
+            id,
+            token: bursar_proto::authkey::random(),
+            ttl_ms,
+            caller,
+            opened,
+            calls_in_flight_max,
+            ended: AtomicBool::new(false),
+            state: Mutex::new(State { last_heard: opened, ..State::default() }),
+        }
+    }
+
+    /// A stream takes over; says the new epoch. Everything unheard that the client does not ask for any more is forgotten.
+    pub(super) fn attach(&self, link: Arc<Connection>, unheard: Option<&[v1::Range]>, now: Moment) -> u64 {
+        let mut state = self.state.lock();
+        state.epoch += 1;
+        state.last_link = link.id;
+        state.link = Some(link);
+        state.last_heard = now;
+        state.outbox.clear();
+        state.urgent.clear();
+        state.outbox_bytes = 0;
+        if let Some(unheard) = unheard {
+            let asked = |sequence: u64| {
+                unheard.iter().any(|range| sequence >= range.first && sequence - range.first < range.count)
+            };
+            state.forget(|sequence, call| matches!(call, Call::Answered { .. }) && !asked(sequence));
+        }
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        state.epoch
+    }
+
+    /// The stream of this epoch is gone.
+    pub(super) fn detach(&self, epoch: u64) {
+        let mut state = self.state.lock();
+        if state.epoch == epoch {
+            if let Some(link) = state.link.take() {
+                state.last_heard = state.last_heard.max(link.last_heard());
+            }
+            state.outbox.clear();
+            state.urgent.clear();
+            state.outbox_bytes = 0;
+        }
+    }
+
+    /// The epoch of the stream that carries the session now, or carried it last.
+    pub(super) fn epoch(&self) -> u64 {
+        self.state.lock().epoch
+    }
+
+    /// Whether a stream carries it now.
+    pub fn is_live(&self) -> bool {
+        self.state.lock().link.is_some()
+    }
+
+    /// Whether this connection carries it, or carried it last before it was suspended.
+    pub fn was_last_on(&self, connection: &Connection) -> bool {
+        !self.has_ended() && self.state.lock().last_link == connection.id
+    }
+
+    /// Unary calls of this connection use it.
+    pub fn attach_unary(&self, link: Arc<Connection>) {
+        self.state.lock().link = Some(link);
+    }
+
+    /// The last moment at which the client certainly lived.
+    pub fn last_heard(&self) -> Moment {
+        let state = self.state.lock();
+        let link = state.link.as_ref().map_or(Moment(0), |link| link.last_heard());
+        state.last_heard.max(link)
+    }
+
+    /// The broker itself was stalled: nobody could be heard in that time.
+    pub(super) fn extend(&self, heard_at_least: Moment) {
+        let mut state = self.state.lock();
+        state.last_heard = state.last_heard.max(heard_at_least);
+    }
+
+    /// Calls that are not answered yet.
+    pub fn in_flight(&self) -> usize {
+        self.state.lock().waiting
+    }
+
+    /// Registers a call.
+    pub(super) fn begin(&self, sequence: u64) -> Begin {
+        let mut state = self.state.lock();
+        if sequence > state.last_sequence {
+            if state.waiting >= self.calls_in_flight_max {
+                let limit = self.calls_in_flight_max as u64;
+                return Begin::Refused(Fault::LimitReached { what: "calls of one session in flight".into(), limit });
+            }
+            state.last_sequence = sequence;
+            state.waiting += 1;
+            state.calls.insert(sequence, Call::Waiting { host: None, is_cancelled: false });
+            return Begin::New;
+        }
+        match state.calls.get_mut(&sequence) {
+            Some(Call::Waiting { .. }) => Begin::Repeated,
+            Some(Call::Answered { entry, .. }) => {
+                let entry = entry.clone();
+                state.push(sequence, entry);
+                Begin::Repeated
+            }
+            None if sequence == 0 => Begin::Refused(Fault::protocol("a call needs a sequence of 1 or more")),
+            None => Begin::Refused(Fault::AnswerForgotten { sequence }),
+        }
+    }
+
+    /// The call goes to this host, which will be told when the session ends.
+    pub(super) fn touch(&self, sequence: u64, host: &Arc<dyn Hosted>) {
+        let mut state = self.state.lock();
+        if let Some(Call::Waiting { host: place, .. }) = state.calls.get_mut(&sequence) {
+            *place = Some(Arc::downgrade(host));
+        }
+        if !state.touched.contains_key(&host.epoch()) {
+            state.touched.retain(|_, host| host.strong_count() > 0);
+            state.touched.insert(host.epoch(), Arc::downgrade(host));
+        }
+    }
+
+    /// The client has these answers.
+    pub(super) fn heard(&self, range: &v1::Range) {
+        let mut state = self.state.lock();
+        if range.count == 1 {
+            if matches!(state.calls.get(&range.first), Some(Call::Answered { .. })) {
+                let call = state.calls.remove(&range.first);
+                state.forgotten(call);
+            }
+            return;
+        }
+        let end = range.first.saturating_add(range.count);
+        state.forget(|sequence, call| {
+            matches!(call, Call::Answered { .. }) && sequence >= range.first && sequence < end
+        });
+    }
+
+    /// The client takes a call back. What was decided already, and not heard, is taken back from it.
+    pub(super) fn cancel(&self, sequence: u64) {
+        let call = CallId { session: self.id, sequence };
+        let mut state = self.state.lock();
+        match state.calls.get_mut(&sequence) {
+            Some(Call::Waiting { host, is_cancelled }) => {
+                *is_cancelled = true;
+                let host = host.as_ref().and_then(Weak::upgrade);
+                drop(state);
+                host.map(|host| host.cancel(call));
+            }
+            Some(Call::Answered { host, entry, .. }) => {
+                let (host, entry) = (host.as_ref().and_then(Weak::upgrade), entry.clone());
+                drop(state);
+                unhear(self.id, host, entry);
+            }
+            None => {}
+        }
+    }
+
+    /// Answers a call that was never registered.
+    pub(super) fn refuse(&self, sequence: u64, fault: &Fault) {
+        let answer = v1::Answer { reply: Some(Reply::Fault(fault.into())) };
+        let entry = v1::ServerEntry { sequence, entry: Some(server_entry::Entry::Answer(answer)) };
+        self.state.lock().push(sequence, entry.encode_to_vec().into());
+    }
+
+    /// Something that overtakes answers.
+    pub(super) fn notify(&self, entry: server_entry::Entry) {
+        let mut state = self.state.lock();
+        let entry = v1::ServerEntry { sequence: 0, entry: Some(entry) };
+        // Beats answer beats: one that was not even sent yet stands for all.
+        if state.urgent.len() < 16 {
+            state.urgent.push_back(entry.encode_to_vec().into());
+        }
+        state.wake();
+    }
+
+    /// Whether so much waits to be taken by the client that it should read before it asks for more.
+    pub(super) fn is_clogged(&self) -> bool {
+        let state = self.state.lock();
+        state.outbox_bytes > ANSWERS_BYTES_MAX || state.outbox.len() > 2 * ANSWERS_MAX
+    }
+
+    /// What fits into one frame, if anything is there; else the waker is kept.
+    pub(super) fn take(&self, epoch: u64, waker: &Waker) -> Option<Batch> {
+        let mut state = self.state.lock();
+        if state.epoch != epoch {
+            let farewell = Some(Fault::Superseded { epoch: state.epoch });
+            return Some(Batch { entries: vec![], farewell });
+        }
+        let mut entries: Vec<Bytes> = state.urgent.drain(..).collect();
+        let mut bytes = 0;
+        while entries.len() < limits::FRAME_ENTRIES_MAX
+            && let Some((_, next)) = state.outbox.front()
+            && (bytes == 0 || bytes + next.len() <= limits::FRAME_BYTES_MAX)
+        {
+            let (sequence, entry) = state.outbox.pop_front().expect("it is at the front");
+            bytes += entry.len();
+            state.outbox_bytes -= entry.len();
+            if let Some(Call::Answered { is_sent, .. }) = state.calls.get_mut(&sequence) {
+                *is_sent = true;
+            }
+            entries.push(entry);
+        }
+        let farewell = state.farewell.take();
+        if entries.is_empty() && farewell.is_none() {
+            if state.waker.as_ref().is_none_or(|kept| !kept.will_wake(waker)) {
+                state.waker = Some(waker.clone());
+            }
+            return None;
+        }
+        state.shed();
+        Some(Batch { entries, farewell })
+    }
+
+    /// Ends the session, once: false if it had ended before. What it held is given back before this returns.
+    pub(super) fn end(&self, fault: &Fault) -> bool {
+        if self.ended.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        let mut state = self.state.lock();
+        state.farewell = Some(fault.clone());
+        state.wake();
+        let touched = std::mem::take(&mut state.touched);
+        let calls = std::mem::take(&mut state.calls);
+        state.waiting = 0;
+        drop(state);
+        // What never left this process was certainly not heard.
+        for call in calls.into_values() {
+            if let Call::Answered { host, entry, is_sent: false } = call {
+                unhear(self.id, host.and_then(|host| host.upgrade()), entry);
+            }
+        }
+        for host in touched.into_values().filter_map(|host| host.upgrade()) {
+            host.depart(self.id);
+        }
+        true
+    }
+}
+
+/// Gives back what an answer gave.
+fn unhear(session: SessionId, host: Option<Arc<dyn Hosted>>, entry: Bytes) {
+    let answer = v1::ServerEntry::decode(entry).ok().and_then(|entry| entry.entry);
+    if let (Some(host), Some(server_entry::Entry::Answer(v1::Answer { reply: Some(reply) }))) = (host, answer) {
+        host.unheard(session, reply);
+    }
+}
+
+impl Inbox for Session {
+    fn deliver(&self, sequence: u64, result: Result<Reply, Fault>) {
+        let reply = result.unwrap_or_else(|fault| Reply::Fault((&fault).into()));
+        let answer = server_entry::Entry::Answer(v1::Answer { reply: Some(reply) });
+        let entry: Bytes = v1::ServerEntry { sequence, entry: Some(answer) }.encode_to_vec().into();
+        let mut state = self.state.lock();
+        let Some(Call::Waiting { host, is_cancelled }) = state.calls.get_mut(&sequence) else { return };
+        let (host, is_cancelled) = (host.take(), *is_cancelled);
+        let kept = Call::Answered { host: host.clone(), entry: entry.clone(), is_sent: false };
+        state.calls.insert(sequence, kept);
+        state.waiting -= 1;
+        state.answered_bytes += entry.len();
+        state.push(sequence, entry.clone());
+        drop(state);
+        if is_cancelled {
+            // The answer and the cancel have crossed.
+            unhear(self.id, host.and_then(|host| host.upgrade()), entry);
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn push(&mut self, sequence: u64, entry: Bytes) {
+        if self.link.is_none() {
+            return; // the client will ask for it when it resumes
+        }
+        self.outbox_bytes += entry.len();
+        if entry.len() <= limits::FRAME_BYTES_MAX {
+            self.outbox.push_back((sequence, entry));
+        } else {
+            for part in frame::cut(sequence, &entry, limits::FRAME_BYTES_MAX) {
+                let part = v1::ServerEntry { sequence: 0, entry: Some(server_entry::Entry::Part(part)) };
+                let part: Bytes = part.encode_to_vec().into();
+                self.outbox_bytes += part.len();
+                self.outbox.push_back((sequence, part));
+            }
+            self.outbox_bytes -= entry.len();
+        }
+        self.wake();
+    }
+
+    fn forget(&mut self, forgettable: impl Fn(u64, &Call) -> bool) {
+        let gone: Vec<u64> = self
+            .calls
+            .iter()
+            .filter(|(sequence, call)| forgettable(**sequence, call))
+            .map(|(sequence, _)| *sequence)
+            .collect();
+        for sequence in gone {
+            let call = self.calls.remove(&sequence);
+            self.forgotten(call);
+        }
+    }
+
+    fn forgotten(&mut self, call: Option<Call>) {
+        if let Some(Call::Answered { entry, .. }) = call {
+            self.answered_bytes -= entry.len();
+        }
+    }
+
+    /// Keeps the memory of answers within its bounds: the oldest that were sent go first.
+    fn shed(&mut self) {
+        while self.calls.len() - self.waiting > ANSWERS_MAX || self.answered_bytes > ANSWERS_BYTES_MAX {
+            let oldest = self.calls.iter().find(|(_, call)| matches!(call, Call::Answered { is_sent: true, .. }));
+            let Some(sequence) = oldest.map(|(sequence, _)| *sequence) else { return };
+            let call = self.calls.remove(&sequence);
+            self.forgotten(call);
+        }
+    }
+}

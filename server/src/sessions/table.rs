@@ -1,0 +1,227 @@
+//! All sessions: opening, resuming, ending, and noticing silence.
+
+use super::session::{Begin, Caller, Session};
+use crate::{
+    clock::Clock,
+    objects::{
+        core::CallId,
+        door::{Door, Routed},
+        host::{Inbox, Ticket},
+        kind::{Moment, SessionId},
+    },
+    transport::Connection,
+};
+use bursar_proto::{
+    Fault, authkey, limits,
+    v1::{self, call, registry as pb, server_entry},
+};
+use dashmap::DashMap;
+use std::{
+    sync::Arc,
+    time::Duration,
+};
+
+/// How often silence is looked for. Half of the 250 ms within which the end of a silent session must be noticed, less a margin.
+const LOOK: Duration = Duration::from_millis(100);
+/// A look that comes this late means that the broker itself stood still.
+const STALL_MS: u64 = 1_000;
+/// Sessions in one reply of `Status`.
+const SHOWN_MAX: usize = 1000;
+
+/// What a broker is configured to give its sessions.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The silence after which a session ends that asks for none.
+    pub ttl_ms: u64,
+    /// Largest payload of an item or value.
+    pub payload_bytes_max: usize,
+    /// Calls of one session that are not answered yet.
+    pub calls_in_flight_max: usize,
+    /// Which broker this is.
+    pub server_id: [u8; 16],
+    /// Which of its lives.
+    pub boot_epoch: u64,
+    /// Its engine, and what acknowledged work outlives.
+    pub engine: (&'static str, &'static str),
+}
+
+/// All sessions of a broker.
+pub struct Table {
+    sessions: DashMap<SessionId, Arc<Session>>,
+    /// The objects.
+    pub door: Arc<Door>,
+    /// What time it is.
+    pub clock: Clock,
+    settings: Settings,
+    /// Open connections, for `Status`.
+    pub connections: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Table {
+    /// No sessions.
+    pub fn new(door: Arc<Door>, clock: Clock, settings: Settings) -> Table {
+        Table { sessions: DashMap::new(), door, clock, settings, connections: Arc::default() }
+    }
+
+    /// The limits as `Opened` says them.
+    pub(super) fn limits(&self) -> v1::Limits {
+        v1::Limits {
+            frame_bytes_max: limits::FRAME_BYTES_MAX as u64,
+            entries_max: limits::FRAME_ENTRIES_MAX as u64,
+            payload_bytes_max: self.settings.payload_bytes_max as u64,
+            calls_in_flight_max: self.settings.calls_in_flight_max as u64,
+        }
+    }
+
+    pub(super) fn boot_epoch(&self) -> u64 {
+        self.settings.boot_epoch
+    }
+
+    /// A new session.
+    pub(super) fn open(&self, caller: Caller, ttl_ms: u64) -> Result<Arc<Session>, Fault> {
+        let range = limits::SESSION_TTL_MS_RANGE;
+        let ttl_ms = match ttl_ms {
+            0 => self.settings.ttl_ms,
+            ttl_ms if range.contains(&ttl_ms) => ttl_ms,
+            ttl_ms => {
+                let problem = format!("expected {} to {} milliseconds, got {ttl_ms}", range.start(), range.end());
+                return Err(Fault::bad_argument("ttl_ms", problem));
+            }
+        };
+        let now = self.clock.now();
+        loop {
+            // 53 bits, so that every language's numbers can hold it.
+            let id = SessionId(u64::from_be_bytes(authkey::random()) >> 11);
+            let session =
+                Arc::new(Session::new(id, ttl_ms, caller.clone(), now, self.settings.calls_in_flight_max));
+            if id.0 > 0 && !self.sessions.contains_key(&id) {
+                self.sessions.insert(id, session.clone());
+                tracing::debug!(session = id.0, label = session.caller.label, peer = session.caller.peer, "session opened");
+                return Ok(session);
+            }
+        }
+    }
+
+    /// The session of this id, if the token is its token.
+    pub(super) fn find(&self, id: u64, token: &[u8]) -> Option<Arc<Session>> {
+        let session = self.sessions.get(&SessionId(id)).map(|entry| entry.value().clone())?;
+        // Compared by their MACs under a random key, which takes the same time wherever they differ.
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &authkey::random::<32>());
+        let tag = ring::hmac::sign(&key, &session.token);
+        ring::hmac::verify(&key, token, tag.as_ref()).ok().map(|()| session)
+    }
+
+    /// Ends a session: its waits are cancelled, what it held is given back.
+    pub fn end(&self, session: &Session, reason: &str) {
+        if session.end(&Fault::SessionEnded { reason: reason.to_owned() }) {
+            self.sessions.remove(&session.id);
+            self.door.registry().departed(session.id);
+            tracing::debug!(session = session.id.0, label = session.caller.label, reason, "session ended");
+        }
+    }
+
+    /// The process at the other end of this connection is no more.
+    pub fn process_exited(&self, connection: &Connection) {
+        for session in connection.sessions().iter().filter(|session| session.was_last_on(connection)) {
+            self.end(session, "its process exited");
+        }
+    }
+
+    /// Executes one call of a session. Its answer goes to the session, now or later.
+    pub(super) fn call(&self, session: &Arc<Session>, sequence: u64, command: Option<call::Command>) {
+        match session.begin(sequence) {
+            Begin::New => {}
+            Begin::Repeated => return,
+            Begin::Refused(fault) => return session.refuse(sequence, &fault),
+        }
+        match self.door.route(command) {
+            Err(fault) => session.deliver(sequence, Err(fault)),
+            Ok(Routed::Names(verb)) => session.deliver(sequence, self.name(session, verb)),
+            Ok(Routed::Object(host, command, wait)) => {
+                session.touch(sequence, &host);
+                let call = CallId { session: session.id, sequence };
+                self.door.call(&*host, Ticket { call, inbox: session.clone() }, command, wait);
+            }
+        }
+    }
+
+    /// Executes a command for the names.
+    pub(super) fn name(&self, session: &Session, verb: pb::command::Verb) -> Result<v1::answer::Reply, Fault> {
+        let result = self.door.name(session.id, verb, || self.status());
+        if session.has_ended() {
+            // It may have opened an ephemeral object after its departure was told.
+            self.door.registry().departed(session.id);
+        }
+        result
+    }
+
+    fn status(&self) -> pb::StatusReply {
+        let now = self.clock.now();
+        let info = |session: &Session| pb::SessionInfo {
+            id: session.id.0,
+            label: session.caller.label.clone(),
+            host: session.caller.process.host.clone(),
+            pid: session.caller.process.pid,
+            peer: session.caller.peer.clone(),
+            state: if session.is_live() { "live" } else { "suspended" }.to_owned(),
+            age_ms: now.ms_since(session.opened),
+            silent_ms: now.ms_since(session.last_heard()),
+            in_flight: session.in_flight() as u64,
+        };
+        let shown: Vec<Arc<Session>> =
+            self.sessions.iter().take(SHOWN_MAX).map(|entry| entry.value().clone()).collect();
+        pb::StatusReply {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_id: self.settings.server_id.to_vec().into(),
+            boot_epoch: self.settings.boot_epoch,
+            uptime_ms: now.ms_since(self.clock.epoch()),
+            pid: std::process::id(),
+            connections: self.connections.load(std::sync::atomic::Ordering::Relaxed) as u64,
+            objects: self.door.registry().count() as u64,
+            sessions: shown.iter().map(|session| info(session)).collect(),
+            sessions_total: self.sessions.len() as u64,
+            engine: self.settings.engine.0.to_owned(),
+            survives: self.settings.engine.1.to_owned(),
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Tells every session that the broker is about to stop.
+    pub fn going_away(&self, grace: Duration) {
+        let notice = v1::GoingAway { grace_ms: grace.as_millis() as u64 };
+        for session in self.all() {
+            session.notify(server_entry::Entry::GoingAway(notice));
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Session>> {
+        self.sessions.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Ends sessions that are silent for too long; never ends itself.
+    pub async fn watch_silence(self: Arc<Table>) {
+        let mut last_look = self.clock.now();
+        loop {
+            self.clock.sleep(LOOK).await;
+            let now = self.clock.now();
+            let stall_ms = now.ms_since(last_look);
+            let sessions = self.all();
+            if stall_ms > STALL_MS {
+                tracing::warn!(stall_ms, "the broker stood still: all sessions are extended by that time");
+                sessions.iter().for_each(|session| session.extend(session.last_heard().after_ms(stall_ms)));
+            }
+            for session in sessions.iter().filter(|session| is_silent(session, now)) {
+                self.end(session, &format!("nothing was heard of it for {} ms", session.ttl_ms));
+            }
+            last_look = self.clock.now();
+        }
+    }
+}
+
+fn is_silent(session: &Session, now: Moment) -> bool {
+    now.ms_since(session.last_heard()) > session.ttl_ms
+}

@@ -1,0 +1,299 @@
+//! One rpc per verb, for any gRPC client without the stream.
+//!
+//! A connection has one implicit session for its unary calls: what they hold is given back when the connection closes. A call whose
+//! client hangs up is cancelled; what it was about to receive is taken back.
+
+use super::{session::Caller, session::Session, table::Table};
+use crate::{
+    faults,
+    objects::{
+        core::CallId,
+        door::Routed,
+        host::{Hosted, Inbox, Ticket},
+    },
+    transport::Connection,
+};
+use bursar_proto::{
+    Fault,
+    v1::{
+        answer, call,
+        kv::{self, kv_server::Kv},
+        queue::{self, queue_server::Queue},
+        registry::{self, registry_server::Registry},
+    },
+};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+use tokio::sync::oneshot;
+use tonic::{Request, Response, Status};
+
+/// All unary services.
+#[derive(Clone)]
+pub struct Unary {
+    /// All sessions.
+    pub table: Arc<Table>,
+}
+
+/// One call under way. Dropped with the handler's future, which tonic drops when its client hangs up.
+struct UnaryCall {
+    id: CallId,
+    host: Weak<dyn Hosted>,
+    inbox: Arc<OneAnswer>,
+    answer: oneshot::Receiver<Result<answer::Reply, Fault>>,
+    is_over: bool,
+}
+
+struct OneAnswer {
+    session: Arc<Session>,
+    sender: Mutex<Option<oneshot::Sender<Result<answer::Reply, Fault>>>>,
+}
+
+impl Inbox for OneAnswer {
+    fn deliver(&self, _sequence: u64, result: Result<answer::Reply, Fault>) {
+        let sender = self.sender.lock().take();
+        // Nobody there: the drop of the call has taken, or will take, the answer back.
+        let _ = sender.map(|sender| sender.send(result));
+    }
+
+    fn has_ended(&self) -> bool {
+        self.session.has_ended()
+    }
+}
+
+impl Drop for UnaryCall {
+    fn drop(&mut self) {
+        let Some(host) = self.host.upgrade().filter(|_| !self.is_over) else { return };
+        if host.cancel(self.id) {
+            return;
+        }
+        // From here on nothing can be delivered any more; what was delivered before is taken back.
+        self.inbox.sender.lock().take();
+        if let Ok(Ok(reply)) = self.answer.try_recv() {
+            host.unheard(self.id.session, reply);
+        }
+    }
+}
+
+impl Unary {
+    async fn call(&self, connection: &Arc<Connection>, command: call::Command) -> Result<answer::Reply, Fault> {
+        let session = connection.implicit_session(|| {
+            self.table.open(Caller { peer: connection.peer.to_string(), label: "unary calls".into(), ..Caller::default() }, 0)
+        })?;
+        match self.table.door.route(Some(command))? {
+            Routed::Names(verb) => self.table.name(&session, verb),
+            Routed::Object(host, command, wait) => {
+                let id = CallId { session: session.id, sequence: connection.next_sequence() };
+                session.touch(id.sequence, &host);
+                let (sender, answer) = oneshot::channel();
+                let inbox = Arc::new(OneAnswer { session, sender: Mutex::new(Some(sender)) });
+                let ticket = Ticket { call: id, inbox: inbox.clone() };
+                let mut call = UnaryCall { id, host: Arc::downgrade(&host), inbox, answer, is_over: false };
+                self.table.door.call(&*host, ticket, command, wait);
+                let result = (&mut call.answer).await;
+                call.is_over = true;
+                result.unwrap_or_else(|_| Err(Fault::SessionEnded { reason: "the object stopped".into() }))
+            }
+        }
+    }
+
+    /// Makes the command, and takes the reply of the same verb.
+    async fn verb<T, R>(
+        &self,
+        request: Request<T>,
+        command: impl FnOnce(T) -> call::Command,
+        reply: impl FnOnce(answer::Reply) -> Option<R>,
+    ) -> Result<Response<R>, Status> {
+        let connection = connection_of(&request);
+        match self.call(&connection, command(request.into_inner())).await {
+            Ok(answer) => Ok(Response::new(reply(answer).expect("a verb is answered with its own reply"))),
+            Err(fault) => Err(faults::status(&fault)),
+        }
+    }
+}
+
+fn connection_of<T>(request: &Request<T>) -> Arc<Connection> {
+    request.extensions().get::<Arc<Connection>>().cloned().expect("the gate adds the connection")
+}
+
+macro_rules! verbs {
+    ($module:ident $kind:ident { $($rest:tt)* }: $($method:ident $variant:ident $request:ident $reply:ident),* $(,)?) => {
+        #[tonic::async_trait]
+        impl $kind for Unary {
+            $(
+                async fn $method(
+                    &self,
+                    request: Request<$module::$request>,
+                ) -> Result<Response<$module::$reply>, Status> {
+                    let command = |request| call::Command::$kind($module::Command {
+                        verb: Some($module::command::Verb::$variant(request)),
+                    });
+                    self.verb(request, command, |reply| match reply {
+                        answer::Reply::$kind($module::Reply { verb: Some($module::reply::Verb::$variant(reply)) }) => Some(reply),
+                        _ => None,
+                    })
+                    .await
+                }
+            )*
+            $($rest)*
+        }
+    };
+}
+
+verbs!(registry Registry {}:
+    open Open OpenRequest OpenReply,
+    list List ListRequest ListReply,
+    describe Describe DescribeRequest DescribeReply,
+    delete Delete DeleteRequest DeleteReply,
+    status Status StatusRequest StatusReply,
+);
+
+verbs!(queue Queue {}:
+    put Put PutRequest PutReply,
+    get Get GetRequest GetReply,
+    start Start StartRequest StartReply,
+    done Done DoneRequest DoneReply,
+    r#return Return ReturnRequest ReturnReply,
+    park Park ParkRequest ParkReply,
+    unpark Unpark UnparkRequest UnparkReply,
+    discard Discard DiscardRequest DiscardReply,
+    parked Parked ParkedRequest ParkedReply,
+    join Join JoinRequest JoinReply,
+    close Close CloseRequest CloseReply,
+    stats Stats StatsRequest StatsReply,
+    peek Peek PeekRequest PeekReply,
+    purge Purge PurgeRequest PurgeReply,
+    pause Pause PauseRequest PauseReply,
+);
+
+verbs!(kv Kv {
+        type WatchStream = BoxStream<'static, Result<kv::NextReply, Status>>;
+
+        async fn watch(&self, request: Request<kv::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+            let connection = connection_of(&request);
+            let watch = Watch { unary: self.clone(), connection, request: request.into_inner(), known: Default::default() };
+            Ok(Response::new(watch.stream()))
+        }
+    }:
+    get Get GetRequest GetReply,
+    put Put PutRequest PutReply,
+    set_default SetDefault SetDefaultRequest SetDefaultReply,
+    delete Delete DeleteRequest DeleteReply,
+    contains Contains ContainsRequest ContainsReply,
+    len Len LenRequest LenReply,
+    scan Scan ScanRequest ScanReply,
+    clear Clear ClearRequest ClearReply,
+    incr Incr IncrRequest IncrReply,
+    expire Expire ExpireRequest ExpireReply,
+    next Next NextRequest NextReply,
+);
+
+/// `Next` in a loop, with the map read afresh where events are missing.
+struct Watch {
+    unary: Unary,
+    connection: Arc<Connection>,
+    request: kv::WatchRequest,
+    /// Keys that the last reading of the map showed newer than the events that are still to come.
+    known: std::collections::HashMap<String, u64>,
+}
+
+impl Watch {
+    fn stream(self) -> BoxStream<'static, Result<kv::NextReply, Status>> {
+        let start = match self.request.after {
+            Some(after) => Step::Next { after },
+            None => Step::Reset,
+        };
+        stream::unfold(Some((self, start)), |state| async move {
+            let (mut watch, step) = state?;
+            match watch.step(step).await {
+                Ok((reply, step)) => Some((Ok(reply), Some((watch, step)))),
+                Err(fault) => Some((Err(faults::status(&fault)), None)),
+            }
+        })
+        .boxed()
+    }
+
+    async fn step(&mut self, mut step: Step) -> Result<(kv::NextReply, Step), Fault> {
+        loop {
+            step = match step {
+                Step::Next { after } => {
+                    let mut reply = self.next(after).await?;
+                    if reply.reset {
+                        Step::Reset
+                    } else {
+                        let known = &self.known;
+                        reply.events.retain(|event| known.get(&event.key).is_none_or(|shown| event.revision > *shown));
+                        let after = reply.upto;
+                        if !reply.events.is_empty() {
+                            return Ok((reply, Step::Next { after }));
+                        }
+                        Step::Next { after }
+                    }
+                }
+                Step::Reset => {
+                    self.known.clear();
+                    let upto = self.revision().await?;
+                    let reply = kv::NextReply { events: vec![], upto, reset: true };
+                    return Ok((reply, Step::Scan { after_key: String::new(), upto }));
+                }
+                Step::Scan { after_key, upto } => {
+                    let scanned = self.scan(after_key).await?;
+                    let last = scanned.entries.last().map(|entry| entry.key.clone());
+                    let events: Vec<_> = scanned.entries.into_iter().map(|entry| self.shown(entry, upto)).collect();
+                    let next = match last.filter(|_| scanned.more) {
+                        Some(after_key) => Step::Scan { after_key, upto },
+                        None => Step::Next { after: upto },
+                    };
+                    return Ok((kv::NextReply { events, upto, reset: false }, next));
+                }
+            }
+        }
+    }
+
+    fn shown(&mut self, entry: kv::Entry, upto: u64) -> kv::Event {
+        let revision = entry.modify_revision;
+        if revision > upto {
+            self.known.insert(entry.key.clone(), revision);
+        }
+        kv::Event { revision, key: entry.key.clone(), entry: Some(entry), cause: "put".into() }
+    }
+
+    async fn ask(&self, verb: kv::command::Verb) -> Result<kv::reply::Verb, Fault> {
+        let reply = self.unary.call(&self.connection, call::Command::Kv(kv::Command { verb: Some(verb) })).await?;
+        match reply {
+            answer::Reply::Kv(kv::Reply { verb: Some(verb) }) => Ok(verb),
+            _ => unreachable!("a kv answers as a kv"),
+        }
+    }
+
+    async fn next(&self, after: u64) -> Result<kv::NextReply, Fault> {
+        let (object, prefix) = (self.request.object.clone(), self.request.prefix.clone());
+        match self.ask(kv::command::Verb::Next(kv::NextRequest { object, wait_ms: -1, prefix, after, limit: 0 })).await? {
+            kv::reply::Verb::Next(reply) => Ok(reply),
+            _ => unreachable!("Next is answered with its own reply"),
+        }
+    }
+
+    async fn revision(&self) -> Result<u64, Fault> {
+        let (object, prefix) = (self.request.object.clone(), self.request.prefix.clone());
+        match self.ask(kv::command::Verb::Len(kv::LenRequest { object, prefix })).await? {
+            kv::reply::Verb::Len(reply) => Ok(reply.revision),
+            _ => unreachable!("Len is answered with its own reply"),
+        }
+    }
+
+    async fn scan(&self, after: String) -> Result<kv::ScanReply, Fault> {
+        let (object, prefix) = (self.request.object.clone(), self.request.prefix.clone());
+        let request = kv::ScanRequest { object, prefix, after, limit: 0, keys_only: false };
+        match self.ask(kv::command::Verb::Scan(request)).await? {
+            kv::reply::Verb::Scan(reply) => Ok(reply),
+            _ => unreachable!("Scan is answered with its own reply"),
+        }
+    }
+}
+
+enum Step {
+    Next { after: u64 },
+    Reset,
+    Scan { after_key: String, upto: u64 },
+}

@@ -1,0 +1,16 @@
+//! Connections: how bytes come in, who is at the other end, and the limits of what a peer can make the broker hold.
+//!
+//! `listen` binds, `serve` accepts and drives, `heard` and `metered` watch the bytes, `process` sees local peers exit. TLS would
+//! be one more way from a listener to a stream of bytes, in `listen`.
+
+mod connection;
+mod heard;
+mod listen;
+mod metered;
+mod process;
+mod serve;
+
+pub use connection::{Connection, Peer, PartialBytes};
+pub use listen::{BindError, Listener, Stream};
+pub use metered::Metered;
+pub use serve::{Limits, Server};
