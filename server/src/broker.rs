@@ -88,7 +88,7 @@ impl Broker {
         let keyring = Arc::new(Keyring::new(keys, boot_epoch));
         let agenda = Arc::new(Agenda::default());
         let world = Arc::new(World {
-            clock,
+            clock: clock.clone(),
             agenda: agenda.clone(),
             shard: None,
             payload_bytes_max: config.limits.payload_bytes,
@@ -106,7 +106,7 @@ impl Broker {
             boot_epoch,
             engine: ("memory", "nothing"),
         };
-        let table = Arc::new(Table::new(door, clock, settings));
+        let table = Arc::new(Table::new(door, clock.clone(), settings));
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.push(Listener::bind(address, config.insecure_tcp).await?);
@@ -119,7 +119,7 @@ impl Broker {
             keyring.clone(),
             routes(keyring, table.clone()),
             table.clone(),
-            clock,
+            clock.clone(),
             Arc::new(PartialBytes::new(
                 config.limits.partial_bytes as u64,
                 config.limits.partial_bytes_per_connection as u64,

@@ -122,7 +122,8 @@ const DESCRIPTORS_RESERVED: u64 = 128;
 
 impl Default for Limits {
     fn default() -> Limits {
-        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+        // The hard limit: the broker raises its own to it when it starts.
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX);
         let connections = descriptors.saturating_sub(DESCRIPTORS_RESERVED).clamp(1, 4096) as usize;
         Limits {
             connections,
@@ -395,7 +396,7 @@ impl Draft {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 fn log_format(value: Value<'_>) -> Result<LogFormat, Expected> {

@@ -8,7 +8,7 @@ mod stream;
 mod table;
 mod unary;
 
-pub use session::{Caller, Session};
+pub use session::{Batch, Begin, Caller, Link, Session};
 pub use stream::SessionsService;
 pub use table::{Settings, Table};
 pub use unary::Unary;

@@ -42,14 +42,23 @@ impl Agenda {
                     }
                 }
                 Some(_) => {
-                    let due = self.appointments.lock().pop_first();
-                    if let Some(host) = due.and_then(|(_, host)| host.upgrade()) {
-                        host.wake();
-                    }
+                    self.wake_one(clock.now());
                     // Many may be due at once: others get their turn between them.
                     tokio::task::yield_now().await;
                 }
             }
         }
+    }
+
+    /// Wakes the first host whose appointment has come; false: there is none.
+    pub fn wake_one(&self, now: Moment) -> bool {
+        let mut appointments = self.appointments.lock();
+        let Some(first) = appointments.first_entry().filter(|first| first.key().0 <= now) else { return false };
+        let host = first.remove().upgrade();
+        drop(appointments);
+        if let Some(host) = host {
+            host.wake();
+        }
+        true
     }
 }

@@ -171,6 +171,7 @@ impl<K: Kind, T> Core<K, T> {
 
     /// Takes a waiting call out of its line. False: it does not wait here (any more).
     pub fn cancel(&mut self, call: CallId, turn: &mut Turn<'_, K, T>) -> bool {
+        self.pass_time(turn);
         let Some((line, arrival)) = self.places.get(&call).copied() else { return false };
         let waiter = self.remove(line, arrival);
         self.answer(waiter.ticket, Err(Fault::Cancelled {}), turn);
@@ -182,6 +183,7 @@ impl<K: Kind, T> Core<K, T> {
 
     /// A reply was decided and never reached its caller.
     pub fn unheard(&mut self, caller: SessionId, reply: &K::Reply, turn: &mut Turn<'_, K, T>) {
+        self.pass_time(turn);
         if self.stopped.is_none()
             && let Some(change) = self.kind.unheard(caller, reply, turn.now)
         {
@@ -192,6 +194,7 @@ impl<K: Kind, T> Core<K, T> {
 
     /// A session ended: its waits are cancelled first, then what it held is given back, in one step.
     pub fn depart(&mut self, session: SessionId, turn: &mut Turn<'_, K, T>) {
+        self.pass_time(turn);
         let first = CallId { session, sequence: 0 };
         let last = CallId { session, sequence: u64::MAX };
         let places: Vec<_> =

@@ -67,6 +67,8 @@ pub trait Hosted: Send + Sync {
     fn options(&self) -> registry::Options;
     /// Calls in line, and the kind's own figures.
     fn figures(&self) -> (u64, Vec<(&'static str, u64)>);
+    /// Which invariant is broken: for tests and simulation.
+    fn violation(&self) -> Option<String>;
     /// Executes a command, now or when its turn comes.
     fn call(&self, ticket: Ticket, command: Command, wait: Wait);
     /// Takes a waiting call back; false: it does not wait here.
@@ -166,6 +168,10 @@ impl<K: Wire> Hosted for Host<K> {
     fn figures(&self) -> (u64, Vec<(&'static str, u64)>) {
         let live = self.live.lock();
         (live.core.waiting() as u64, live.core.kind().figures())
+    }
+
+    fn violation(&self) -> Option<String> {
+        self.live.lock().core.kind().violation()
     }
 
     fn call(&self, ticket: Ticket, command: Command, wait: Wait) {

@@ -12,7 +12,6 @@ use crate::{
         host::{Hosted, Inbox},
         kind::{Moment, SessionId},
     },
-    transport::Connection,
 };
 use bursar_proto::{
     Fault, frame, limits,
@@ -46,6 +45,14 @@ pub struct Caller {
     pub peer: String,
 }
 
+/// What carries a session: a connection, as far as a session knows it.
+pub trait Link: Send + Sync {
+    /// Tells it from all others.
+    fn id(&self) -> u64;
+    /// When anything was last heard over it.
+    fn last_heard(&self) -> Moment;
+}
+
 /// One session.
 pub struct Session {
     /// Its number.
@@ -68,7 +75,7 @@ pub struct Session {
 struct State {
     /// Grows with every stream that carries this session.
     epoch: u64,
-    link: Option<Arc<Connection>>,
+    link: Option<Arc<dyn Link>>,
     /// The connection that carries it, or carried it last.
     last_link: u64,
     last_heard: Moment,
@@ -95,7 +102,7 @@ enum Call {
 
 /// What is to be done with a call that came in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Begin {
+pub enum Begin {
     /// Execute it.
     New,
     /// It was executed before; its answer is on the way, or will be.
@@ -105,14 +112,16 @@ pub(super) enum Begin {
 }
 
 /// What one poll of a stream takes along.
-pub(super) struct Batch {
+pub struct Batch {
+    /// Encoded `ServerEntry`.
     pub entries: Vec<Bytes>,
     /// Say goodbye: nothing follows.
     pub farewell: Option<Fault>,
 }
 
 impl Session {
-    pub(super) fn new(id: SessionId, ttl_ms: u64, caller: Caller, opened: Moment, calls_in_flight_max: usize) -> Session {
+    /// A session that nothing carries yet.
+    pub fn new(id: SessionId, ttl_ms: u64, caller: Caller, opened: Moment, calls_in_flight_max: usize) -> Session {
         Session {
             id,
             token: bursar_proto::authkey::random(),
@@ -126,10 +135,10 @@ impl Session {
     }
 
     /// A stream takes over; says the new epoch. Everything unheard that the client does not ask for any more is forgotten.
-    pub(super) fn attach(&self, link: Arc<Connection>, unheard: Option<&[v1::Range]>, now: Moment) -> u64 {
+    pub fn attach(&self, link: Arc<dyn Link>, unheard: Option<&[v1::Range]>, now: Moment) -> u64 {
         let mut state = self.state.lock();
         state.epoch += 1;
-        state.last_link = link.id;
+        state.last_link = link.id();
         state.link = Some(link);
         state.last_heard = now;
         state.outbox.clear();
@@ -148,7 +157,7 @@ impl Session {
     }
 
     /// The stream of this epoch is gone.
-    pub(super) fn detach(&self, epoch: u64) {
+    pub fn detach(&self, epoch: u64) {
         let mut state = self.state.lock();
         if state.epoch == epoch {
             if let Some(link) = state.link.take() {
@@ -161,7 +170,7 @@ impl Session {
     }
 
     /// The epoch of the stream that carries the session now, or carried it last.
-    pub(super) fn epoch(&self) -> u64 {
+    pub fn epoch(&self) -> u64 {
         self.state.lock().epoch
     }
 
@@ -171,12 +180,12 @@ impl Session {
     }
 
     /// Whether this connection carries it, or carried it last before it was suspended.
-    pub fn was_last_on(&self, connection: &Connection) -> bool {
-        !self.has_ended() && self.state.lock().last_link == connection.id
+    pub fn was_last_on(&self, link: &dyn Link) -> bool {
+        !self.has_ended() && self.state.lock().last_link == link.id()
     }
 
     /// Unary calls of this connection use it.
-    pub fn attach_unary(&self, link: Arc<Connection>) {
+    pub fn attach_unary(&self, link: Arc<dyn Link>) {
         self.state.lock().link = Some(link);
     }
 
@@ -188,7 +197,7 @@ impl Session {
     }
 
     /// The broker itself was stalled: nobody could be heard in that time.
-    pub(super) fn extend(&self, heard_at_least: Moment) {
+    pub fn extend(&self, heard_at_least: Moment) {
         let mut state = self.state.lock();
         state.last_heard = state.last_heard.max(heard_at_least);
     }
@@ -199,7 +208,7 @@ impl Session {
     }
 
     /// Registers a call.
-    pub(super) fn begin(&self, sequence: u64) -> Begin {
+    pub fn begin(&self, sequence: u64) -> Begin {
         let mut state = self.state.lock();
         if sequence > state.last_sequence {
             if state.waiting >= self.calls_in_flight_max {
@@ -224,7 +233,7 @@ impl Session {
     }
 
     /// The call goes to this host, which will be told when the session ends.
-    pub(super) fn touch(&self, sequence: u64, host: &Arc<dyn Hosted>) {
+    pub fn touch(&self, sequence: u64, host: &Arc<dyn Hosted>) {
         let mut state = self.state.lock();
         if let Some(Call::Waiting { host: place, .. }) = state.calls.get_mut(&sequence) {
             *place = Some(Arc::downgrade(host));
@@ -236,7 +245,7 @@ impl Session {
     }
 
     /// The client has these answers.
-    pub(super) fn heard(&self, range: &v1::Range) {
+    pub fn heard(&self, range: &v1::Range) {
         let mut state = self.state.lock();
         if range.count == 1 {
             if matches!(state.calls.get(&range.first), Some(Call::Answered { .. })) {
@@ -252,7 +261,7 @@ impl Session {
     }
 
     /// The client takes a call back. What was decided already, and not heard, is taken back from it.
-    pub(super) fn cancel(&self, sequence: u64) {
+    pub fn cancel(&self, sequence: u64) {
         let call = CallId { session: self.id, sequence };
         let mut state = self.state.lock();
         match state.calls.get_mut(&sequence) {
@@ -272,14 +281,14 @@ impl Session {
     }
 
     /// Answers a call that was never registered.
-    pub(super) fn refuse(&self, sequence: u64, fault: &Fault) {
+    pub fn refuse(&self, sequence: u64, fault: &Fault) {
         let answer = v1::Answer { reply: Some(Reply::Fault(fault.into())) };
         let entry = v1::ServerEntry { sequence, entry: Some(server_entry::Entry::Answer(answer)) };
         self.state.lock().push(sequence, entry.encode_to_vec().into());
     }
 
     /// Something that overtakes answers.
-    pub(super) fn notify(&self, entry: server_entry::Entry) {
+    pub fn notify(&self, entry: server_entry::Entry) {
         let mut state = self.state.lock();
         let entry = v1::ServerEntry { sequence: 0, entry: Some(entry) };
         // Beats answer beats: one that was not even sent yet stands for all.
@@ -290,13 +299,13 @@ impl Session {
     }
 
     /// Whether so much waits to be taken by the client that it should read before it asks for more.
-    pub(super) fn is_clogged(&self) -> bool {
+    pub fn is_clogged(&self) -> bool {
         let state = self.state.lock();
         state.outbox_bytes > ANSWERS_BYTES_MAX || state.outbox.len() > 2 * ANSWERS_MAX
     }
 
     /// What fits into one frame, if anything is there; else the waker is kept.
-    pub(super) fn take(&self, epoch: u64, waker: &Waker) -> Option<Batch> {
+    pub fn take(&self, epoch: u64, waker: &Waker) -> Option<Batch> {
         let mut state = self.state.lock();
         if state.epoch != epoch {
             let farewell = Some(Fault::Superseded { epoch: state.epoch });
@@ -328,7 +337,7 @@ impl Session {
     }
 
     /// Ends the session, once: false if it had ended before. What it held is given back before this returns.
-    pub(super) fn end(&self, fault: &Fault) -> bool {
+    pub fn end(&self, fault: &Fault) -> bool {
         if self.ended.swap(true, Ordering::SeqCst) {
             return false;
         }

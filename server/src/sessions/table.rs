@@ -78,7 +78,7 @@ impl Table {
     }
 
     /// A new session.
-    pub(super) fn open(&self, caller: Caller, ttl_ms: u64) -> Result<Arc<Session>, Fault> {
+    pub fn open(&self, caller: Caller, ttl_ms: u64) -> Result<Arc<Session>, Fault> {
         let range = limits::SESSION_TTL_MS_RANGE;
         let ttl_ms = match ttl_ms {
             0 => self.settings.ttl_ms,
@@ -103,7 +103,7 @@ impl Table {
     }
 
     /// The session of this id, if the token is its token.
-    pub(super) fn find(&self, id: u64, token: &[u8]) -> Option<Arc<Session>> {
+    pub fn find(&self, id: u64, token: &[u8]) -> Option<Arc<Session>> {
         let session = self.sessions.get(&SessionId(id)).map(|entry| entry.value().clone())?;
         // Compared by their MACs under a random key, which takes the same time wherever they differ.
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &authkey::random::<32>());
@@ -128,7 +128,7 @@ impl Table {
     }
 
     /// Executes one call of a session. Its answer goes to the session, now or later.
-    pub(super) fn call(&self, session: &Arc<Session>, sequence: u64, command: Option<call::Command>) {
+    pub fn call(&self, session: &Arc<Session>, sequence: u64, command: Option<call::Command>) {
         match session.begin(sequence) {
             Begin::New => {}
             Begin::Repeated => return,
@@ -207,17 +207,21 @@ impl Table {
         let mut last_look = self.clock.now();
         loop {
             self.clock.sleep(LOOK).await;
-            let now = self.clock.now();
-            let stall_ms = now.ms_since(last_look);
-            let sessions = self.all();
+            let stall_ms = self.clock.now().ms_since(last_look);
             if stall_ms > STALL_MS {
                 tracing::warn!(stall_ms, "the broker stood still: all sessions are extended by that time");
-                sessions.iter().for_each(|session| session.extend(session.last_heard().after_ms(stall_ms)));
+                self.all().iter().for_each(|session| session.extend(session.last_heard().after_ms(stall_ms)));
             }
-            for session in sessions.iter().filter(|session| is_silent(session, now)) {
-                self.end(session, &format!("nothing was heard of it for {} ms", session.ttl_ms));
-            }
+            self.end_silent();
             last_look = self.clock.now();
+        }
+    }
+
+    /// Ends the sessions that are silent for too long by now.
+    pub fn end_silent(&self) {
+        let now = self.clock.now();
+        for session in self.all().iter().filter(|session| is_silent(session, now)) {
+            self.end(session, &format!("nothing was heard of it for {} ms", session.ttl_ms));
         }
     }
 }

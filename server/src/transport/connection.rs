@@ -5,7 +5,7 @@ use crate::{
     auth::Handshake,
     clock::Clock,
     objects::kind::Moment,
-    sessions::Session,
+    sessions::{Link, Session},
 };
 use bursar_proto::{Fault, v1};
 use parking_lot::Mutex;
@@ -69,6 +69,16 @@ impl PartialBytes {
     }
 }
 
+impl Link for Connection {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn last_heard(&self) -> Moment {
+        Moment(self.last_heard.load(Ordering::Relaxed))
+    }
+}
+
 /// One connection.
 pub struct Connection {
     /// Tells it from all others.
@@ -101,8 +111,8 @@ impl Connection {
         Connection {
             id,
             peer,
-            clock,
             last_heard: AtomicU64::new(clock.now().0),
+            clock,
             handshake: Mutex::default(),
             proven: CancellationToken::new(),
             closing: CancellationToken::new(),
@@ -114,11 +124,6 @@ impl Connection {
             process: Mutex::new(process),
             process_known: Notify::new(),
         }
-    }
-
-    /// When bytes last came from the peer.
-    pub fn last_heard(&self) -> Moment {
-        Moment(self.last_heard.load(Ordering::Relaxed))
     }
 
     pub(super) fn heard(&self) {

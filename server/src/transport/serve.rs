@@ -136,7 +136,7 @@ impl Server {
             return;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let connection = Arc::new(Connection::new(id, peer, self.clock, self.partial.clone()));
+        let connection = Arc::new(Connection::new(id, peer, self.clock.clone(), self.partial.clone()));
         let count = Counted::new(&self.table.connections);
         let server = self.clone();
         self.tasks.spawn(async move {
@@ -206,7 +206,7 @@ impl Server {
             return;
         }
         let resumed_or_ended = async {
-            while connection.sessions().iter().any(|session| session.was_last_on(connection)) {
+            while connection.sessions().iter().any(|session| session.was_last_on(&**connection)) {
                 self.clock.sleep(Duration::from_millis(500)).await;
             }
         };

@@ -1,0 +1,144 @@
+//! One call: from a request to its reply. Which bytes travel when is the outbox's business; what a verb means is the objects'.
+
+use crate::{
+    Error, Result,
+    error::SessionEnded,
+    session::{Reply, Session},
+};
+use bursar_proto::v1;
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::{Message, encoding};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::sync::oneshot;
+
+/// A request of one verb, and the reply that belongs to it.
+pub(crate) trait Verb {
+    type Reply;
+    /// `kind.verb`, for messages.
+    const CALL: &'static str;
+    /// The object's name; empty where the verb has none.
+    fn object(&self) -> &str;
+    fn into_command(self) -> v1::call::Command;
+    /// None: the reply belongs to another verb.
+    fn from_reply(reply: v1::answer::Reply) -> Option<Self::Reply>;
+}
+
+macro_rules! verbs {
+    ($kind:ident $module:ident: $($verb:ident $request:ident $reply:ident $call:literal $(($name:ident))?),* $(,)?) => { $(
+        impl Verb for v1::$module::$request {
+            type Reply = v1::$module::$reply;
+            const CALL: &'static str = $call;
+
+            fn object(&self) -> &str {
+                verbs!(@object self $($name)?)
+            }
+
+            fn into_command(self) -> v1::call::Command {
+                v1::call::Command::$kind(v1::$module::Command { verb: Some(v1::$module::command::Verb::$verb(self)) })
+            }
+
+            fn from_reply(reply: v1::answer::Reply) -> Option<Self::Reply> {
+                match reply {
+                    v1::answer::Reply::$kind(v1::$module::Reply { verb: Some(v1::$module::reply::Verb::$verb(reply)) }) => Some(reply),
+                    _ => None,
+                }
+            }
+        }
+    )* };
+    (@object $self:ident) => { $self.object.as_ref().map_or("", |object| &object.name) };
+    (@object $self:ident name) => { &$self.name };
+    (@object $self:ident none) => { "" };
+}
+
+verbs!(Registry registry: Open OpenRequest OpenReply "objects.open" (name), List ListRequest ListReply "objects.list" (none),
+    Describe DescribeRequest DescribeReply "objects.describe", Delete DeleteRequest DeleteReply "objects.delete",
+    Status StatusRequest StatusReply "status" (none));
+verbs!(Queue queue: Put PutRequest PutReply "queue.put", Get GetRequest GetReply "queue.get", Done DoneRequest DoneReply "queue.done",
+    Return ReturnRequest ReturnReply "queue.return", Park ParkRequest ParkReply "queue.park",
+    Unpark UnparkRequest UnparkReply "queue.unpark", Discard DiscardRequest DiscardReply "queue.discard",
+    Parked ParkedRequest ParkedReply "queue.parked", Join JoinRequest JoinReply "queue.join",
+    Close CloseRequest CloseReply "queue.close", Stats StatsRequest StatsReply "queue.stats",
+    Peek PeekRequest PeekReply "queue.peek", Purge PurgeRequest PurgeReply "queue.purge",
+    Pause PauseRequest PauseReply "queue.pause");
+verbs!(Kv kv: Get GetRequest GetReply "kv.get", Put PutRequest PutReply "kv.put",
+    SetDefault SetDefaultRequest SetDefaultReply "kv.setdefault", Delete DeleteRequest DeleteReply "kv.delete",
+    Contains ContainsRequest ContainsReply "kv.contains", Len LenRequest LenReply "kv.len", Scan ScanRequest ScanReply "kv.scan",
+    Clear ClearRequest ClearReply "kv.clear", Incr IncrRequest IncrReply "kv.incr", Expire ExpireRequest ExpireReply "kv.expire",
+    Next NextRequest NextReply "kv.watch");
+
+/// Encodes a call up to its sequence, which is appended when its place in the order is known: the fields of a message may come in
+/// any order.
+pub(crate) fn encode(command: v1::call::Command) -> BytesMut {
+    const SEQUENCE_BYTES_MAX: usize = 11;
+    let call = v1::client_entry::Entry::Call(v1::Call { command: Some(command) });
+    let entry = v1::ClientEntry { sequence: 0, entry: Some(call) };
+    let mut bytes = BytesMut::with_capacity(entry.encoded_len() + SEQUENCE_BYTES_MAX);
+    entry.encode_raw(&mut bytes);
+    bytes
+}
+
+/// Completes an entry.
+pub(crate) fn append_sequence(bytes: &mut impl BufMut, sequence: u64) {
+    encoding::uint64::encode(1, &sequence, bytes);
+}
+
+/// Waits for the reply. Dropping the future takes the call back, and whatever its reply would have given.
+pub(crate) async fn call<V: Verb>(session: &Arc<Session>, request: V) -> Result<V::Reply> {
+    let object = request.object().to_owned();
+    let bytes = Waiting::new(session, encode(request.into_command()))?.await?;
+    let answer = v1::Answer::decode(bytes).map_err(|error| Error::protocol(format!("{}: {error}", V::CALL)))?;
+    match answer.reply {
+        Some(v1::answer::Reply::Fault(fault)) => Err(Error::refused(fault, V::CALL, object)),
+        Some(reply) => V::from_reply(reply).ok_or_else(|| Error::protocol(format!("{}: the reply of another verb", V::CALL))),
+        None => Err(Error::protocol(format!("{}: an empty answer", V::CALL))),
+    }
+}
+
+/// Sends a request whose reply nobody needs. Nothing happens when the session is over: then there is nothing to give back either.
+pub(crate) fn tell<V: Verb>(session: &Arc<Session>, request: V) {
+    session.tell(encode(request.into_command()));
+}
+
+/// A call that is not answered yet.
+struct Waiting {
+    session: Arc<Session>,
+    sequence: u64,
+    receiver: oneshot::Receiver<Reply>,
+    taken: bool,
+}
+
+impl Waiting {
+    fn new(session: &Arc<Session>, entry: BytesMut) -> Result<Waiting> {
+        let (sender, receiver) = oneshot::channel();
+        let sequence = session.send(entry, sender)?;
+        Ok(Waiting { session: session.clone(), sequence, receiver, taken: false })
+    }
+}
+
+impl Future for Waiting {
+    type Output = Result<Bytes, SessionEnded>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(reply) = Pin::new(&mut self.receiver).poll(context) else {
+            return Poll::Pending;
+        };
+        self.taken = true;
+        let reply = reply.expect("the session answers every call before it lets go of it");
+        if reply.is_ok() {
+            self.session.heard(self.sequence);
+        }
+        Poll::Ready(reply)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.taken {
+            self.session.cancel(self.sequence);
+        }
+    }
+}

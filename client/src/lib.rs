@@ -1,0 +1,51 @@
+//! The client of bursar: shared objects between processes, kept by a broker, for programs on any executor or on none.
+//!
+//! A [`Manager`] connects to the broker; from it come the objects: [`Queue`], a joinable queue whose items outlive the workers that
+//! fetch them, and [`Kv`], a map with revisions, expiry and watches. [`blocking`] is the same for programs without `async`.
+//!
+//! ```
+//! # let broker = bursar_server::testing::TestBroker::start();
+//! # bursar::blocking::block_on(async {
+//! use bursar::{Manager, Queue};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Job { page: u32 }
+//!
+//! let manager = Manager::connect(broker.address(), broker.authkey()).await?;
+//! let jobs: Queue<Job> = manager.queue("jobs").open_or_create().await?;
+//! jobs.put_many((1..=10).map(|page| Job { page })).await?;
+//! jobs.close().await?;
+//! jobs.work(4, async |job: Job| { println!("page {}", job.page); Ok::<(), String>(()) }).await?;
+//! jobs.join().await?;
+//! # Ok::<(), bursar::Error>(()) }).unwrap();
+//! ```
+//!
+//! What every call promises:
+//! - It gets exactly one answer, also across lost connections: a call that is sent again has no second effect.
+//! - Dropping its future takes it back. A lease that was already on its way goes back to its queue.
+//! - Calls of concurrent tasks and threads share frames by themselves; one may have many calls under way at once.
+//! - Waiting is bounded by a [`Wait`] that the broker keeps, or for ever.
+//! - An [`Error`] says what was expected and what to do next; what the broker refuses is a [`Fault`] with a permanent number.
+
+pub mod blocking;
+mod call;
+mod codec;
+mod connect;
+mod environment;
+mod error;
+mod manager;
+mod objects;
+mod session;
+
+pub use bursar_proto as proto;
+pub use bursar_proto::{Address, AddressError, AuthKey, Fault, KeyError, Name, Wait};
+pub use codec::{CodecError, Json, Payload, Raw};
+pub use connect::{BoxIo, Connector, Io};
+pub use error::{Error, Refusal, Result, SessionEnded};
+pub use manager::{Builder, IntoAddress, Manager, State, StateWatch};
+pub use objects::{
+    kv::{self, Kv},
+    queue::{self, Lease, Queue},
+    registry::{Described, ListFilter, Objects},
+};

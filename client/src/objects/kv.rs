@@ -1,0 +1,475 @@
+//! The key-value store: a map from text to values, with revisions, expiry and watches.
+
+mod watch;
+
+pub use watch::{Since, Watch, WatchEvent};
+
+use super::{Handle, Wanted, to_ms};
+use crate::{Error, Fault, Manager, Payload, Raw, Result};
+use bursar_proto::v1::{
+    self, kv as wire,
+    registry::{Mode, options::Kind},
+};
+use std::{borrow::Borrow, fmt, marker::PhantomData, time::Duration};
+
+const PUT: &str = "kv.put";
+const SETDEFAULT: &str = "kv.setdefault";
+
+/// A map from text keys (1 to 1024 bytes) to values of one type, shared by every process that opens its name.
+///
+/// Every change of the map has the next revision; an [`Entry`] shows the one that created it and the one that last changed it.
+/// Values are snapshots: to change one by what it is, use [`update`](Kv::update), [`put_if`](Kv::put_if) or [`incr`](Kv::incr).
+///
+/// Handles are cheap to clone. After the object was deleted, calls fail with the fault `Gone`, also when its name was created anew.
+///
+/// ```
+/// # let broker = bursar_server::testing::TestBroker::start();
+/// # bursar::blocking::block_on(async {
+/// use bursar::{Kv, Manager};
+///
+/// let manager = Manager::connect(broker.address(), broker.authkey()).await?;
+/// let stock: Kv<i64> = manager.kv("stock").open_or_create().await?;
+/// stock.put("apples", 3).await?;
+/// assert_eq!(stock.incr("apples", -1).await?, 2);
+/// stock.update("apples", |apples| apples.map(|apples| apples * 10)).await?;
+/// assert_eq!(stock.items().await?, [("apples".to_owned(), 20)]);
+/// # Ok::<(), bursar::Error>(()) }).unwrap();
+/// ```
+pub struct Kv<V = Raw> {
+    handle: Handle,
+    values: PhantomData<fn(V) -> V>,
+}
+
+impl<V> Clone for Kv<V> {
+    fn clone(&self) -> Kv<V> {
+        Kv { handle: self.handle.clone(), values: PhantomData }
+    }
+}
+
+impl<V> fmt::Debug for Kv<V> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Kv").field("name", &self.name()).field("epoch", &self.epoch()).finish()
+    }
+}
+
+/// What a store is to be, before it is opened. What is not said is the broker's default.
+///
+/// ```
+/// # let broker = bursar_server::testing::TestBroker::start();
+/// # bursar::blocking::block_on(async {
+/// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+/// let settings: bursar::Kv<String> = manager.kv("settings").max_keys(100).create().await?;
+/// assert!(settings.was_created());
+/// # Ok::<(), bursar::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before open, create or open_or_create"]
+pub struct Builder<V> {
+    wanted: Wanted,
+    options: wire::Options,
+    values: PhantomData<fn(V) -> V>,
+}
+
+impl<V: Payload> Builder<V> {
+    pub(crate) fn new(manager: Manager, name: &str) -> Builder<V> {
+        Builder { wanted: Wanted::new(manager, name), options: wire::Options::default(), values: PhantomData }
+    }
+
+    /// At most this many keys. The default is 1,000,000.
+    pub fn max_keys(mut self, keys: u64) -> Builder<V> {
+        self.options.max_keys = keys;
+        self
+    }
+
+    /// At most this many bytes of keys and values. The default is 1 GiB.
+    pub fn max_bytes(mut self, bytes: u64) -> Builder<V> {
+        self.options.max_bytes = bytes;
+        self
+    }
+
+    /// How many changes are kept for watchers that lag behind; who lags more gets the map afresh. The default is 10,000.
+    pub fn events_max(mut self, events: u32) -> Builder<V> {
+        self.options.events_max = events;
+        self
+    }
+
+    /// The store goes with the last session that opened it.
+    pub fn ephemeral(mut self) -> Builder<V> {
+        self.wanted.ephemeral = true;
+        self
+    }
+
+    /// Opens the store, and creates it if no object has the name. Fault: `Mismatch`, when an object has the name and is of another
+    /// kind or has other options.
+    pub async fn open_or_create(self) -> Result<Kv<V>> {
+        self.ask(Mode::OpenOrCreate).await
+    }
+
+    /// Creates the store. Fault: `AlreadyExists`.
+    pub async fn create(self) -> Result<Kv<V>> {
+        self.ask(Mode::Create).await
+    }
+
+    /// Opens the store as it is, whatever its options. Faults: `NoSuchObject`; `Mismatch`, when it is no key-value store.
+    pub async fn open(self) -> Result<Kv<V>> {
+        self.ask(Mode::Open).await
+    }
+
+    async fn ask(self, mode: Mode) -> Result<Kv<V>> {
+        let handle = self.wanted.open(mode, Kind::Kv(self.options)).await?;
+        Ok(Kv { handle, values: PhantomData })
+    }
+}
+
+/// A key with its value, as it was at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry<V> {
+    /// The key.
+    pub key: String,
+    /// The value.
+    pub value: V,
+    /// The revision that created the key.
+    pub create_revision: u64,
+    /// The revision that last changed it.
+    pub modify_revision: u64,
+    /// What is left of its ttl; `None`: it has none.
+    pub ttl_left: Option<Duration>,
+    /// The session it is bound to.
+    pub session: Option<u64>,
+}
+
+impl<V: Payload> Entry<V> {
+    fn new(handle: &Handle, entry: wire::Entry) -> Result<Entry<V>> {
+        let wire::Entry { key, value, create_revision, modify_revision, ttl_left_ms, session } = entry;
+        let v1::Value { data, codec } = value.unwrap_or_default();
+        Ok(Entry {
+            key,
+            value: handle.decode(Raw { data, codec })?,
+            create_revision,
+            modify_revision,
+            ttl_left: (ttl_left_ms > 0).then(|| Duration::from_millis(ttl_left_ms)),
+            session: (session > 0).then_some(session),
+        })
+    }
+}
+
+/// What goes with a value.
+///
+/// ```
+/// # let broker = bursar_server::testing::TestBroker::start();
+/// # bursar::blocking::block_on(async {
+/// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+/// use bursar::{Kv, kv::PutOptions};
+///
+/// let presence: Kv<String> = manager.kv("presence").create().await?;
+/// let bound = PutOptions { bind: true, ..PutOptions::default() };
+/// presence.put_with("worker/7", "here".to_owned(), &bound).await?;
+/// assert_eq!(presence.entry("worker/7").await?.unwrap().session, Some(manager.session_id()));
+/// # Ok::<(), bursar::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PutOptions {
+    /// The key goes after this time; zero: never.
+    pub ttl: Duration,
+    /// Leave the ttl of an existing key as it is, and ignore `ttl`.
+    pub keep_ttl: bool,
+    /// The key goes when this session ends.
+    pub bind: bool,
+    /// Only if this holds; otherwise the fault `RevisionMismatch`.
+    pub condition: Option<Condition>,
+}
+
+/// What must hold of a key for a change to happen. It is checked in the same step as the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The key's `modify_revision` is this.
+    Revision(u64),
+    /// There is no such key.
+    Absent,
+    /// There is such a key.
+    Present,
+}
+
+impl From<Condition> for wire::Condition {
+    fn from(condition: Condition) -> wire::Condition {
+        use wire::condition::Condition as Wire;
+        let condition = match condition {
+            Condition::Revision(revision) => Wire::Revision(revision),
+            Condition::Absent => Wire::Absent(true),
+            Condition::Present => Wire::Absent(false),
+        };
+        wire::Condition { condition: Some(condition) }
+    }
+}
+
+impl<V> Kv<V> {
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.handle.name()
+    }
+
+    /// Tells this object from earlier and later ones of the same name.
+    pub fn epoch(&self) -> u64 {
+        self.handle.epoch()
+    }
+
+    /// Whether the opening of this handle created the object.
+    pub fn was_created(&self) -> bool {
+        self.handle.created()
+    }
+
+    /// The session through which it was opened.
+    pub fn manager(&self) -> &Manager {
+        self.handle.manager()
+    }
+}
+
+impl<V: Payload> Kv<V> {
+    /// The value of a key.
+    pub async fn get(&self, key: &str) -> Result<Option<V>> {
+        Ok(self.entry(key).await?.map(|entry| entry.value))
+    }
+
+    /// A key with its value, revisions and ttl.
+    pub async fn entry(&self, key: &str) -> Result<Option<Entry<V>>> {
+        let request = wire::GetRequest { object: self.handle.object(), key: key.to_owned(), touch: false };
+        let wire::GetReply { entry, revision: _ } = self.handle.call(request).await?;
+        self.read(entry)
+    }
+
+    /// Sets a key and gives the revision of this change. Takes the value or a reference to it. A ttl that the key had is gone.
+    ///
+    /// Faults: `TooLarge`; `LimitReached`, when the store is full.
+    pub async fn put(&self, key: &str, value: impl Borrow<V>) -> Result<u64> {
+        self.put_with(key, value, &PutOptions::default()).await
+    }
+
+    /// As [`Kv::put`], with options. Fault: `RevisionMismatch`, when the condition does not hold.
+    pub async fn put_with(&self, key: &str, value: impl Borrow<V>, options: &PutOptions) -> Result<u64> {
+        let PutOptions { ttl, keep_ttl, bind, condition } = options;
+        let request = wire::PutRequest {
+            object: self.handle.object(),
+            key: key.to_owned(),
+            value: Some(self.encode(value.borrow(), PUT)?),
+            condition: condition.map(Into::into),
+            ttl_ms: to_ms(*ttl),
+            keep_ttl: *keep_ttl,
+            bind: *bind,
+        };
+        let wire::PutReply { revision, previous: _ } = self.handle.call(request).await?;
+        Ok(revision)
+    }
+
+    /// Sets a key if its `modify_revision` is still this one, and leaves its ttl as it is. Fault: `RevisionMismatch { actual }`.
+    pub async fn put_if(&self, key: &str, value: impl Borrow<V>, revision: u64) -> Result<u64> {
+        let condition = Some(Condition::Revision(revision));
+        self.put_with(key, value, &PutOptions { keep_ttl: true, condition, ..PutOptions::default() }).await
+    }
+
+    /// Sets a key if there is none. Fault: `RevisionMismatch { actual }`.
+    pub async fn put_new(&self, key: &str, value: impl Borrow<V>) -> Result<u64> {
+        self.put_with(key, value, &PutOptions { condition: Some(Condition::Absent), ..PutOptions::default() }).await
+    }
+
+    /// Deletes a key; says whether there was one.
+    pub async fn delete(&self, key: &str) -> Result<bool> {
+        Ok(self.remove(key, None).await?.is_some())
+    }
+
+    /// Deletes a key and gives the value it had.
+    pub async fn pop(&self, key: &str) -> Result<Option<V>> {
+        let previous = self.remove(key, None).await?;
+        Ok(self.read(previous)?.map(|entry| entry.value))
+    }
+
+    async fn remove(&self, key: &str, condition: Option<Condition>) -> Result<Option<wire::Entry>> {
+        let condition = condition.map(Into::into);
+        let request = wire::DeleteRequest { object: self.handle.object(), key: key.to_owned(), condition };
+        let wire::DeleteReply { previous, revision: _ } = self.handle.call(request).await?;
+        Ok(previous)
+    }
+
+    /// Sets a key if there is none, in one step, and gives what it holds then: Python's `dict.setdefault`.
+    pub async fn setdefault(&self, key: &str, value: impl Borrow<V>) -> Result<V> {
+        let value = Some(self.encode(value.borrow(), SETDEFAULT)?);
+        let request =
+            wire::SetDefaultRequest { object: self.handle.object(), key: key.to_owned(), value, ttl_ms: 0, bind: false };
+        let wire::SetDefaultReply { entry, created: _ } = self.handle.call(request).await?;
+        let entry = self.read(entry)?.ok_or_else(|| Error::protocol(format!("{SETDEFAULT}: a reply without an entry")))?;
+        Ok(entry.value)
+    }
+
+    /// Whether there is such a key.
+    pub async fn contains(&self, key: &str) -> Result<bool> {
+        let request = wire::ContainsRequest { object: self.handle.object(), key: key.to_owned() };
+        let wire::ContainsReply { contains } = self.handle.call(request).await?;
+        Ok(contains)
+    }
+
+    /// How many keys there are.
+    pub async fn len(&self) -> Result<u64> {
+        Ok(self.count("").await?.len)
+    }
+
+    /// Whether there are no keys.
+    pub async fn is_empty(&self) -> Result<bool> {
+        Ok(self.len().await? == 0)
+    }
+
+    async fn count(&self, prefix: &str) -> Result<wire::LenReply> {
+        self.handle.call(wire::LenRequest { object: self.handle.object(), prefix: prefix.to_owned() }).await
+    }
+
+    /// All keys, in byte order. A large store is read in pages, and changes between them show.
+    pub async fn keys(&self) -> Result<Vec<String>> {
+        Ok(self.pages("", true).await?.entries.into_iter().map(|entry| entry.key).collect())
+    }
+
+    /// All keys with their values, in byte order of the keys; in pages, as [`Kv::keys`].
+    pub async fn items(&self) -> Result<Vec<(String, V)>> {
+        Ok(self.scan("").await?.into_iter().map(|entry| (entry.key, entry.value)).collect())
+    }
+
+    /// All entries whose keys begin with `prefix`, in byte order of the keys; in pages, as [`Kv::keys`].
+    pub async fn scan(&self, prefix: &str) -> Result<Vec<Entry<V>>> {
+        let Pages { entries, .. } = self.pages(prefix, false).await?;
+        entries.into_iter().map(|entry| Entry::new(&self.handle, entry)).collect()
+    }
+
+    async fn pages(&self, prefix: &str, keys_only: bool) -> Result<Pages> {
+        let mut pages = Pages::default();
+        loop {
+            let after = pages.entries.last().map_or(String::new(), |last| last.key.clone());
+            let (object, prefix) = (self.handle.object(), prefix.to_owned());
+            let request = wire::ScanRequest { object, prefix, after, limit: 0, keys_only };
+            let wire::ScanReply { entries, more, revision } = self.handle.call(request).await?;
+            let is_first = pages.entries.is_empty();
+            let is_last = !more || entries.is_empty();
+            pages.first_revision = if is_first { revision } else { pages.first_revision };
+            pages.last_revision = revision;
+            pages.entries.extend(entries);
+            if is_last {
+                return Ok(pages);
+            }
+        }
+    }
+
+    /// Deletes every key, in one step. Gives their number.
+    pub async fn clear(&self) -> Result<u64> {
+        let request = wire::ClearRequest { object: self.handle.object(), prefix: String::new() };
+        let wire::ClearReply { count, revision: _ } = self.handle.call(request).await?;
+        Ok(count)
+    }
+
+    /// Adds to an integer, in one step, and gives the sum; an absent key counts as 0. Faults: `NotAnInteger`, `Overflow`.
+    pub async fn incr(&self, key: &str, by: i64) -> Result<i64> {
+        let request = wire::IncrRequest { object: self.handle.object(), key: key.to_owned(), by };
+        let wire::IncrReply { value, revision: _ } = self.handle.call(request).await?;
+        Ok(value)
+    }
+
+    /// Changes a key by what it is: the closure gets the value (`None`: no such key) and gives the new one (`None`: delete it).
+    ///
+    /// If somebody else changed the key meanwhile, the closure is called again with what it is now, so it should do nothing else.
+    /// Gives what the closure gave last. The key keeps its ttl.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// let names: bursar::Kv<Vec<String>> = manager.kv("names").create().await?;
+    /// let add = |name: &str| {
+    ///     let name = name.to_owned();
+    ///     move |known: Option<Vec<String>>| Some([known.unwrap_or_default(), vec![name.clone()]].concat())
+    /// };
+    /// names.update("all", add("Ada")).await?;
+    /// assert_eq!(names.update("all", add("Grace")).await?.unwrap(), ["Ada", "Grace"]);
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub async fn update(&self, key: &str, mut change: impl FnMut(Option<V>) -> Option<V>) -> Result<Option<V>> {
+        loop {
+            let entry = self.entry(key).await?;
+            let condition = entry.as_ref().map_or(Condition::Absent, |entry| Condition::Revision(entry.modify_revision));
+            let value = change(entry.map(|entry| entry.value));
+            let outcome = match &value {
+                Some(value) => {
+                    let options = PutOptions { keep_ttl: true, condition: Some(condition), ..PutOptions::default() };
+                    self.put_with(key, value, &options).await.map(drop)
+                }
+                None if condition == Condition::Absent => Ok(()),
+                None => self.remove(key, Some(condition)).await.map(drop),
+            };
+            match outcome {
+                Ok(()) => return Ok(value),
+                Err(error) if matches!(error.fault(), Some(Fault::RevisionMismatch { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The key goes after this time, counted from now. Says whether there is such a key.
+    pub async fn expire(&self, key: &str, ttl: Duration) -> Result<bool> {
+        // Zero would mean: for ever.
+        self.set_ttl(key, to_ms(ttl).max(1)).await
+    }
+
+    /// The key has no ttl any more. Says whether there is such a key.
+    pub async fn persist(&self, key: &str) -> Result<bool> {
+        self.set_ttl(key, 0).await
+    }
+
+    async fn set_ttl(&self, key: &str, ttl_ms: u64) -> Result<bool> {
+        let request = wire::ExpireRequest { object: self.handle.object(), key: key.to_owned(), ttl_ms };
+        let wire::ExpireReply { found } = self.handle.call(request).await?;
+        Ok(found)
+    }
+
+    /// Starts the key's ttl afresh. Says whether there is such a key.
+    pub async fn touch(&self, key: &str) -> Result<bool> {
+        let request = wire::GetRequest { object: self.handle.object(), key: key.to_owned(), touch: true };
+        let wire::GetReply { entry, revision: _ } = self.handle.call(request).await?;
+        Ok(entry.is_some())
+    }
+
+    /// Follows the keys that begin with `prefix` (empty: all), in order and without a gap: folding the events always gives the map.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// use bursar::kv::{Since, WatchEvent};
+    ///
+    /// let kv: bursar::Kv<u32> = manager.kv("numbers").create().await?;
+    /// let mut watch = kv.watch("", Since::Now).await?;
+    /// let revision = kv.put("one", 1).await?;
+    /// assert_eq!(watch.next().await?, WatchEvent::Put { key: "one".into(), value: 1, revision });
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub async fn watch(&self, prefix: &str, since: Since) -> Result<Watch<V>> {
+        let after = match since {
+            Since::Now => Some(self.count(prefix).await?.revision),
+            Since::Start => None,
+            Since::Revision(revision) => Some(revision),
+        };
+        Ok(Watch::new(self.clone(), prefix, after))
+    }
+
+    fn read(&self, entry: Option<wire::Entry>) -> Result<Option<Entry<V>>> {
+        entry.map(|entry| Entry::new(&self.handle, entry)).transpose()
+    }
+
+    fn encode(&self, value: &V, call: &'static str) -> Result<v1::Value> {
+        let Raw { data, codec } = self.handle.encode(value, call)?;
+        Ok(v1::Value { data, codec })
+    }
+}
+
+/// Entries that were read page by page.
+#[derive(Default)]
+struct Pages {
+    entries: Vec<wire::Entry>,
+    /// The map's revision at the first page, and at the last.
+    first_revision: u64,
+    last_revision: u64,
+}

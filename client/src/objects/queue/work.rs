@@ -1,0 +1,79 @@
+//! Workers: fetch, handle, settle, until the queue is closed and drained.
+
+use super::{Lease, Queue};
+use crate::{Error, Fault, Payload, Result};
+use futures_util::{FutureExt, future::try_join_all};
+use std::{any::Any, fmt::Display, panic::AssertUnwindSafe};
+
+impl<T: Payload> Queue<T> {
+    /// Handles items, `concurrency` at a time, until the queue is [closed](Queue::close) and drained.
+    ///
+    /// An item is done when its handler gives `Ok`. It is retried after the queue's delay when the handler gives an error, which goes
+    /// into the item's history, or panics. All handlers run inside the returned future, on whatever executor polls it; each has
+    /// fetched one item and no more. Items that are not a `T` go back as failed.
+    ///
+    /// Ends early, with the error, when the session is lost or the queue deleted; dropping the future gives back what is held.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// use std::cell::Cell;
+    ///
+    /// let queue: bursar::Queue<u64> = manager.queue("numbers").create().await?;
+    /// queue.put_many(1..=100).await?;
+    /// queue.close().await?;
+    /// let sum = Cell::new(0);
+    /// queue.work(8, async |number| { sum.set(sum.get() + number); Ok::<(), String>(()) }).await?;
+    /// assert_eq!(sum.get(), 5050);
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub async fn work<E: Display>(&self, concurrency: usize, handler: impl AsyncFn(T) -> Result<(), E>) -> Result<()> {
+        let slots = (0..concurrency.max(1)).map(|_| self.work_in_one_slot(&handler));
+        try_join_all(slots).await.map(drop)
+    }
+
+    async fn work_in_one_slot<E: Display>(&self, handler: &impl AsyncFn(T) -> Result<(), E>) -> Result<()> {
+        while let Some(outcome) = next(self.get().await)? {
+            let Some(lease) = outcome else { continue };
+            let (item, lease) = lease.into_parts();
+            let outcome = AssertUnwindSafe(handler(item)).catch_unwind().await;
+            settle(lease, outcome).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a worker makes of an attempt to get an item: `None` is the end, `Some(None)` one that went back because it is not a `T`.
+pub(crate) fn next<T>(outcome: Result<Lease<T>>) -> Result<Option<Option<Lease<T>>>> {
+    match outcome {
+        Ok(lease) => Ok(Some(Some(lease))),
+        Err(Error::Codec { .. }) => Ok(Some(None)),
+        Err(error) if matches!(error.fault(), Some(Fault::Closed {})) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Settles an item by what its handler gave. A lease that went back meanwhile is somebody else's business.
+pub(crate) async fn settle<E: Display>(lease: Lease<()>, outcome: std::thread::Result<Result<(), E>>) -> Result<()> {
+    let settled = match outcome {
+        Ok(Ok(())) => lease.done().await,
+        Ok(Err(error)) => lease.retry_because(error.to_string(), None).await,
+        Err(panic) => lease.retry_because(format!("panic: {}", text(&*panic)), None).await,
+    };
+    match settled {
+        Err(error) if matches!(error.fault(), Some(Fault::NotHeld { .. })) => {
+            tracing::warn!(%error, "an item was handled twice");
+            Ok(())
+        }
+        settled => settled,
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "of unknown kind",
+    }
+}

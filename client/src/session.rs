@@ -1,0 +1,249 @@
+//! The session: what callers share with the thread that speaks for them.
+//!
+//! One thread per session owns the connection, the beats and the reconnects ([`live`]), so that a program whose own runtime is
+//! blocked does not look dead. Callers only touch the [`outbox`], under one short lock, and await cells of their own; so they run
+//! on any executor, or on none.
+//!
+//! ```text
+//!   connected ──(connection lost)──► suspended ──(resumed)──► connected
+//!       │                                │
+//!       └── ended by broker or close ────┴── ttl over, or the broker does not know it any more ──► lost
+//! ```
+
+mod live;
+mod outbox;
+
+use crate::{Error, Result, State, error::SessionEnded};
+use bursar_proto::{frame::ClientFrame, v1};
+use bytes::{Bytes, BytesMut};
+use outbox::{Limits, Outbox};
+use parking_lot::Mutex;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, oneshot, watch};
+
+pub(crate) use live::{Config, start};
+pub(crate) use outbox::Reply;
+
+pub(crate) struct Session {
+    /// Never locked across an await, and never while a waker or a cell is used.
+    outbox: Mutex<Outbox>,
+    /// What resuming needs; set by the first connection.
+    identity: Mutex<Option<Identity>>,
+    /// Until when the broker certainly keeps the session.
+    valid_until: Mutex<Instant>,
+    state: watch::Sender<State>,
+    /// Wakes the thread for a close.
+    closing: Notify,
+    /// The process that connected.
+    pid: u32,
+}
+
+/// The broker's name for a session, to resume it.
+#[derive(Clone, Debug)]
+struct Identity {
+    session_id: u64,
+    token: Bytes,
+    epoch: u64,
+    /// Opens that were sent since the last Opened: each may have raised the epoch without our knowing.
+    attempts: u64,
+}
+
+impl Session {
+    fn new() -> Session {
+        Session {
+            outbox: Mutex::new(Outbox::new()),
+            identity: Mutex::new(None),
+            valid_until: Mutex::new(Instant::now()),
+            state: watch::Sender::new(State::Connected),
+            closing: Notify::new(),
+            pid: std::process::id(),
+        }
+    }
+
+    pub fn state(&self) -> &watch::Sender<State> {
+        &self.state
+    }
+
+    pub fn valid_until(&self) -> Instant {
+        *self.valid_until.lock()
+    }
+
+    pub fn id(&self) -> u64 {
+        self.identity.lock().as_ref().map_or(0, |identity| identity.session_id)
+    }
+
+    pub fn payload_bytes_max(&self) -> u64 {
+        self.outbox.lock().limits().payload_bytes_max
+    }
+
+    /// Queues a call; its place in the session's order is its sequence.
+    pub fn send(&self, entry: BytesMut, sender: oneshot::Sender<Reply>) -> Result<u64> {
+        if self.is_forked() {
+            return Err(Error::Forked { connected: self.pid, current: std::process::id() });
+        }
+        Ok(self.change(|outbox| outbox.send(entry, Some(sender)))?)
+    }
+
+    /// Queues a call whose answer nobody needs.
+    pub fn tell(&self, entry: BytesMut) {
+        if !self.is_forked() {
+            // Refused only when the session is over: then there is nobody to tell.
+            let _ = self.change(|outbox| outbox.send(entry, None));
+        }
+    }
+
+    pub fn heard(&self, sequence: u64) {
+        self.change(|outbox| outbox.heard(sequence));
+    }
+
+    pub fn cancel(&self, sequence: u64) {
+        if !self.is_forked() {
+            self.change(|outbox| outbox.cancel(sequence));
+        }
+    }
+
+    /// Starts a clean end: what is queued goes out first.
+    pub fn close(&self) {
+        if !self.is_forked() {
+            self.change(Outbox::close);
+            self.closing.notify_one();
+        }
+    }
+
+    /// In a forked child the thread does not exist, and the lock may be held by nobody for ever.
+    fn is_forked(&self) -> bool {
+        std::process::id() != self.pid
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut Outbox) -> R) -> R {
+        let (result, waker) = {
+            let mut outbox = self.outbox.lock();
+            (change(&mut outbox), outbox.waker())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    /// A new connection: queues its Open and gives its stream.
+    fn begin(self: &Arc<Session>, config: &Config) -> Outgoing {
+        let (generation, unheard) = self.change(Outbox::begin);
+        let (session_id, token, epoch) = match &mut *self.identity.lock() {
+            Some(known) => {
+                known.attempts += 1;
+                (known.session_id, known.token.clone(), known.epoch)
+            }
+            None => (0, Bytes::new(), 0),
+        };
+        self.change(|outbox| {
+            outbox.push_open(v1::Open {
+                session_id,
+                token,
+                epoch,
+                ttl_ms: config.ttl.map_or(0, |ttl| ttl.as_millis() as u64),
+                label: config.label.clone(),
+                process: Some(bursar_proto::process::this_process()),
+                unheard,
+            });
+        });
+        Outgoing { session: self.clone(), generation }
+    }
+
+    fn opened(&self, opened: v1::Opened, asked: Instant) -> Duration {
+        let v1::Opened { session_id, token, epoch, ttl_ms, limits, resumed: _, boot_epoch: _ } = opened;
+        *self.identity.lock() = Some(Identity { session_id, token, epoch, attempts: 0 });
+        let ttl = match ttl_ms {
+            0 => Duration::from_millis(bursar_proto::limits::SESSION_TTL_MS),
+            ms => Duration::from_millis(ms),
+        };
+        self.extend(asked + ttl);
+        self.change(|outbox| outbox.opened(Limits::ruled(limits)));
+        self.set_state(State::Connected);
+        ttl
+    }
+
+    /// Whether it was this session itself that raised the epoch: by an Open whose answer got lost.
+    fn adopt_epoch(&self, epoch: u64) -> bool {
+        let mut identity = self.identity.lock();
+        let Some(known) = &mut *identity else { return false };
+        // The Open that was refused just now has raised nothing.
+        let raised = epoch.saturating_sub(known.epoch);
+        let is_own = raised > 0 && raised < known.attempts;
+        if is_own {
+            known.attempts -= raised;
+            known.epoch = epoch;
+        }
+        is_own
+    }
+
+    fn extend(&self, until: Instant) {
+        let mut valid_until = self.valid_until.lock();
+        *valid_until = until.max(*valid_until);
+    }
+
+    fn suspend(&self) {
+        self.change(Outbox::disconnect);
+        self.set_state(State::Suspended);
+    }
+
+    fn set_state(&self, state: State) {
+        self.state.send_if_modified(|current| std::mem::replace(current, state) != state);
+    }
+
+    /// Everybody who waits is told, and everybody who asks from now on.
+    fn end(&self, ended: SessionEnded) {
+        let told = self.change(|outbox| outbox.end(ended));
+        for (sender, ended) in told {
+            // The caller may be gone.
+            let _ = sender.send(Err(ended));
+        }
+        self.set_state(State::Lost);
+    }
+
+    fn is_closing(&self) -> bool {
+        self.outbox.lock().is_closing()
+    }
+
+    /// Hands answers to those who wait for them.
+    fn deliver(&self, answers: Vec<(u64, Bytes)>) {
+        let deliveries: Vec<_> = self.change(|outbox| {
+            let mut deliveries = Vec::with_capacity(answers.len());
+            for (sequence, answer) in answers {
+                deliveries.extend(outbox.answer(sequence, &answer).map(|sender| (sender, answer)));
+            }
+            deliveries
+        });
+        for (sender, answer) in deliveries {
+            // A caller that leaves in this moment cancels the call, and its answer is taken back.
+            let _ = sender.send(Ok(answer));
+        }
+    }
+}
+
+/// What one connection's stream says: frames made of whatever is ready when the transport can take one.
+struct Outgoing {
+    session: Arc<Session>,
+    generation: u64,
+}
+
+impl futures_util::Stream for Outgoing {
+    type Item = ClientFrame;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ClientFrame>> {
+        let mut outbox = self.session.outbox.lock();
+        match outbox.next_frame(self.generation) {
+            Ok(Some(frame)) => Poll::Ready(Some(frame)),
+            Ok(None) => {
+                outbox.set_waker(context.waker());
+                Poll::Pending
+            }
+            Err(()) => Poll::Ready(None),
+        }
+    }
+}

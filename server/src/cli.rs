@@ -1,0 +1,240 @@
+//! The command line: `bursar serve`, and a client like any other. It knows nothing of the broker's inside: what it can do, every
+//! program can do through the SDK.
+//!
+//! Results go to stdout, errors and progress to stderr as `bursar: what failed: why; what to do`. Exit codes: [`failure`].
+
+mod connect;
+mod failure;
+mod input;
+mod keygen;
+mod kv;
+mod msgpack;
+mod objects;
+mod output;
+mod payload;
+mod progress;
+mod queue;
+mod serve;
+mod status;
+
+use bursar::{Fault, Manager, Name};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use connect::Client;
+use failure::{Exit, Failure};
+use output::Output;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Shared objects between processes: queues and key-value stores that survive kill -9 of anybody who uses them
+#[derive(Parser, Debug)]
+#[command(name = "bursar", version, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Serve(serve::Args),
+    Keygen(keygen::Args),
+    Status(status::Args),
+    Objects(objects::Args),
+    Queue(queue::Args),
+    Kv(kv::Args),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  bursar completions bash > ~/.local/share/bash-completion/completions/bursar")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+const EXAMPLE: &str = "\
+Example, in two terminals:
+  bursar serve
+  bursar queue put jobs --create hello && bursar queue get jobs
+
+";
+
+/// Runs the command that the arguments of this process name.
+pub fn run() -> ExitCode {
+    let parsed = grammar().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let command = match parsed {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            // Help for a closed pipe is help that nobody wants.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    match execute(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if failure.exit != Exit::Ok {
+                eprintln!("bursar: {}", failure.message);
+            }
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn grammar() -> clap::Command {
+    Cli::command().after_help(format!("{EXAMPLE}{}", failure::exits_help()))
+}
+
+fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve::run(args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Objects(args) => objects::run(args),
+        Command::Queue(args) => queue::run(args),
+        Command::Kv(args) => kv::run(args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut grammar(), "bursar", &mut script);
+            let mut output = Output::stdout(false);
+            output.bytes(&script)?;
+            output.flush()
+        }
+    }
+}
+
+/// Who acts on SIGINT and SIGTERM.
+#[derive(Clone, Copy, PartialEq)]
+enum Signals {
+    /// They end the command; what it held goes back at once.
+    End,
+    /// The command does so itself.
+    Own,
+}
+
+/// Connects, runs a command, and ends the session cleanly however the command ended.
+fn session(
+    client: &Client,
+    signals: Signals,
+    command: impl AsyncFnOnce(&Manager, &mut Output) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("the runtime cannot be started: {error}")))?;
+    let result = runtime.block_on(async {
+        let manager = interruptible(client.connect(), Signals::End).await?;
+        let mut output = Output::stdout(client.json);
+        let result = interruptible(command(&manager, &mut output), signals).await;
+        let flushed = output.flush();
+        manager.close().await;
+        result.and(flushed)
+    });
+    // A read of stdin may never end, and nobody waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn interruptible<T>(work: impl Future<Output = Result<T, Failure>>, signals: Signals) -> Result<T, Failure> {
+    if signals == Signals::Own {
+        return work.await;
+    }
+    let mut interrupts = Interrupts::new()?;
+    tokio::select! {
+        result = work => result,
+        () = interrupts.next() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+/// Opens an object; with `create`, makes one with the default options if there is none. One that is there may have any options.
+async fn open<O>(create: bool, open: impl AsyncFn(bool) -> bursar::Result<O>) -> Result<O, Failure> {
+    match open(false).await {
+        Err(error) if create && matches!(error.fault(), Some(Fault::NoSuchObject { .. })) => Ok(open(true).await?),
+        opened => Ok(opened?),
+    }
+}
+
+/// The name of an object, where an argument is one.
+fn name(text: &str) -> Result<String, Fault> {
+    text.parse::<Name>().map(|name| name.to_string())
+}
+
+/// SIGINT and SIGTERM, as they come.
+struct Interrupts {
+    int: tokio::signal::unix::Signal,
+    term: tokio::signal::unix::Signal,
+}
+
+impl Interrupts {
+    fn new() -> Result<Interrupts, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("signals cannot be received: {error}")));
+        Ok(Interrupts { int: listen(SignalKind::interrupt())?, term: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        grammar().debug_assert();
+    }
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn lines_from_the_documentation_are_understood() {
+        for line in [
+            "bursar serve",
+            "bursar serve --listen tcp://127.0.0.1:7878 --listen unix:///x --authkey-file a=k --queue jobs:maxsize=10 --kv settings",
+            "bursar keygen key",
+            "bursar status --json",
+            "bursar objects list --prefix team/",
+            "bursar objects create queue jobs --maxsize 10 --retry-delay 5s",
+            "bursar objects create kv settings --max-bytes 1MiB",
+            "bursar queue put jobs a b c --priority 3 --delay 1s --ttl 1h",
+            "bursar queue --address tcp://h:1 put jobs -f items --null",
+            "bursar queue put jobs - --json-items --wait forever --create",
+            "bursar queue get jobs -n 3 --wait 500ms --address unix:///x",
+            "bursar queue get jobs --all -0 -o out",
+            "bursar queue park retry jobs 1 2",
+            "bursar queue park drop jobs --all",
+            "bursar queue work jobs -j 4 -- wc -l --max",
+            "bursar kv put settings color blue --ttl 1m --if-absent",
+            "bursar kv put settings color blue --if-revision 7",
+            "bursar kv incr stats visits -5",
+            "bursar kv watch settings --from 17 --prefix a/",
+            "bursar completions zsh",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn contradictions_and_wrong_values_are_refused() {
+        for (line, part) in [
+            ("bursar queue put jobs a -f items", "cannot be used with"),
+            ("bursar queue put jobs a --priority 256", "256"),
+            ("bursar queue get jobs --wait 5", "with its unit"),
+            ("bursar queue get jobs -n 2 --all", "cannot be used with"),
+            ("bursar queue get jobs -n 0", "0"),
+            ("bursar queue park drop jobs", "required"),
+            ("bursar queue park drop jobs 1 --all", "cannot be used with"),
+            ("bursar queue work jobs", "required"),
+            ("bursar queue work jobs -j 0 -- true", "0"),
+            ("bursar kv put s k v --if-absent --if-revision 1", "cannot be used with"),
+            ("bursar kv watch s --from yesterday", "start"),
+            ("bursar objects create queue two:words", "A-Z a-z 0-9"),
+            ("bursar objects create queue jobs --max-bytes lots", "MiB"),
+        ] {
+            let error = parse(line).expect_err(line).to_string();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! How a command ends: the exit codes, and what is said on stderr when it fails.
+
+use std::{fmt, io};
+
+/// An exit code. Permanent: scripts branch on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    Ok = 0,
+    Failed = 1,
+    Usage = 2,
+    Unreachable = 3,
+    Authkey = 4,
+    NotNow = 5,
+    Absent = 6,
+    Conflict = 7,
+    Interrupted = 130,
+}
+
+/// What each exit code means; `bursar --help` prints it.
+pub const EXITS: &[(Exit, &str)] = &[
+    (Exit::Ok, "it worked (also: stdout was closed by its reader)"),
+    (Exit::Failed, "it failed for a reason that has no code of its own"),
+    (Exit::Usage, "wrong arguments, wrong configuration"),
+    (Exit::Unreachable, "the broker cannot be reached, or the connection to it was lost"),
+    (Exit::Authkey, "the authkey is missing or was refused, or the broker could not prove that it knows it"),
+    (Exit::NotNow, "timed out; nothing to get; no room to put"),
+    (Exit::Absent, "no such object, key or item"),
+    (Exit::Conflict, "it exists already or is otherwise; the queue is closed; a condition does not hold; a duplicate"),
+    (Exit::Interrupted, "interrupted by a signal"),
+];
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub struct Failure {
+    /// `what failed: why; what to do`, without the name of the program.
+    pub message: String,
+    pub exit: Exit,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), exit }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, message)
+    }
+
+    /// Whoever read stdout has seen enough: the command ends, and nothing is said.
+    pub fn enough() -> Failure {
+        Failure::new(Exit::Ok, "")
+    }
+
+    /// Says first what failed.
+    pub fn context(self, what: impl fmt::Display) -> Failure {
+        match self.exit {
+            Exit::Ok => self,
+            exit => Failure::new(exit, format!("{what}: {}", self.message)),
+        }
+    }
+
+    /// An error while output was written.
+    pub fn output(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::enough(),
+            _ => Failure::new(Exit::Failed, format!("the output cannot be written: {error}")),
+        }
+    }
+}
+
+/// The section of the help that lists the exit codes.
+pub fn exits_help() -> String {
+    let lines = EXITS.iter().map(|(exit, meaning)| format!("  {:>3}  {meaning}\n", *exit as u8));
+    format!("Exit codes:\n{}", lines.collect::<String>())
+}
+
+impl From<bursar_proto::KeyError> for Failure {
+    fn from(error: bursar_proto::KeyError) -> Failure {
+        Failure::new(Exit::Authkey, error.to_string())
+    }
+}
+
+impl From<&bursar_proto::Fault> for Exit {
+    fn from(fault: &bursar_proto::Fault) -> Exit {
+        use bursar_proto::Fault::*;
+        match fault {
+            BadArgument { .. } | TooLarge { .. } => Exit::Usage,
+            NoSuchObject { .. } | NoSuchKey { .. } | Gone { .. } => Exit::Absent,
+            AlreadyExists { .. } | Mismatch { .. } | Closed {} | Duplicate { .. } | RevisionMismatch { .. } => Exit::Conflict,
+            TimedOut { .. } | Empty {} | Full { .. } => Exit::NotNow,
+            WrongKey {} | HandshakeRequired {} => Exit::Authkey,
+            SessionEnded { .. } | NoSuchSession {} | ShuttingDown {} | Deposed {} => Exit::Unreachable,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+impl From<bursar::Error> for Failure {
+    fn from(error: bursar::Error) -> Failure {
+        use bursar::Error::*;
+        let exit = match &error {
+            WrongKey { .. } | NoKey(_) | BrokerNotGenuine { .. } => Exit::Authkey,
+            Unreachable { .. } | Lost(_) => Exit::Unreachable,
+            Address(_) | Setting { .. } => Exit::Usage,
+            Fault(refusal) => (&refusal.fault).into(),
+            _ => Exit::Failed,
+        };
+        Failure::new(exit, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_is_documented_once() {
+        let mut codes: Vec<u8> = EXITS.iter().map(|(exit, _)| *exit as u8).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+        codes.dedup();
+        assert_eq!(codes.len(), EXITS.len());
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let failure = Failure::output(io::ErrorKind::BrokenPipe.into()).context("queue get jobs");
+        assert_eq!((failure.exit, failure.message.as_str()), (Exit::Ok, ""));
+        let failure = Failure::output(io::ErrorKind::StorageFull.into()).context("queue get jobs");
+        assert!(failure.message.starts_with("queue get jobs: the output cannot be written: "));
+    }
+}

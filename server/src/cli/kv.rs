@@ -1,0 +1,271 @@
+//! `bursar kv`: everything that can be done with a key-value store.
+
+use super::{
+    Client, Signals,
+    failure::{Exit, Failure},
+    name,
+    output::{Output, span},
+    payload,
+};
+use crate::config::{self, Expected};
+use bursar::{
+    Kv, Manager, Raw,
+    kv::{Condition, Entry, PutOptions, Since, WatchEvent},
+};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::{
+    io::{IsTerminal, Read},
+    time::Duration,
+};
+
+/// Read, write and watch the keys of a key-value store
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    client: Client,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Verb {
+    /// Print the value of a key
+    #[command(after_help = "Examples:\n  bursar kv get settings color\n  bursar kv get settings color --json | jq .revision")]
+    Get {
+        /// The key-value store
+        #[arg(value_parser = name)]
+        name: String,
+        /// The key
+        key: String,
+        /// Print exactly the bytes that are stored: MessagePack too, and no newline
+        #[arg(long, conflicts_with = "json")]
+        raw: bool,
+    },
+    Put(Put),
+    /// Delete a key
+    #[command(after_help = "Example:\n  bursar kv delete settings color")]
+    Delete {
+        /// The key-value store
+        #[arg(value_parser = name)]
+        name: String,
+        /// The key
+        key: String,
+    },
+    /// List keys and values, in the order of the keys
+    #[command(after_help = "Example:\n  bursar kv list settings --prefix color/")]
+    List {
+        /// The key-value store
+        #[arg(value_parser = name)]
+        name: String,
+        /// Only keys that begin so
+        #[arg(long, default_value = "")]
+        prefix: String,
+    },
+    /// Print changes as they happen, until interrupted
+    #[command(
+        after_help = "Examples:\n  bursar kv watch settings\n  bursar kv watch settings --prefix color/ --from start --json"
+    )]
+    Watch {
+        /// The key-value store
+        #[arg(value_parser = name)]
+        name: String,
+        /// Only keys that begin so
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// now: what changes from here on; start: first all that is there; a revision: what changed after it
+        #[arg(long, default_value = "now", value_parser = since)]
+        from: Since,
+    },
+    /// Add to an integer, and print the sum; a key that is not there counts as 0
+    #[command(after_help = "Examples:\n  bursar kv incr stats visits\n  bursar kv incr stats visits -5")]
+    Incr {
+        /// The key-value store
+        #[arg(value_parser = name)]
+        name: String,
+        /// The key
+        key: String,
+        /// What to add
+        #[arg(default_value_t = 1, allow_negative_numbers = true)]
+        by: i64,
+        /// Make the store if it does not exist
+        #[arg(long)]
+        create: bool,
+    },
+}
+
+/// Store a value under a key, and print the key's new revision
+///
+/// The value is stored as the bytes that it is; with --json-value as JSON, which typed programs can read.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  bursar kv put settings color blue --create
+  bursar kv put settings limits '{\"cpu\": 2}' --json-value
+  bursar kv put settings photo - < photo.jpg
+  bursar kv put locks leader \"$(hostname)\" --if-absent --ttl 30s")]
+struct Put {
+    /// The key-value store
+    #[arg(value_parser = name)]
+    name: String,
+    /// The key
+    key: String,
+    /// The value; - or none reads all of stdin
+    value: Option<String>,
+    /// The value is JSON
+    #[arg(long)]
+    json_value: bool,
+    /// Delete the key after this
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    ttl: Option<Duration>,
+    /// Only if the key does not exist
+    #[arg(long, conflicts_with = "if_revision")]
+    if_absent: bool,
+    /// Only if the key was last changed by this revision
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
+    /// Make the store if it does not exist
+    #[arg(long)]
+    create: bool,
+}
+
+fn since(text: &str) -> Result<Since, Expected> {
+    match (text, text.parse()) {
+        ("now", _) => Ok(Since::Now),
+        ("start", _) => Ok(Since::Start),
+        (_, Ok(revision)) => Ok(Since::Revision(revision)),
+        _ => Err(Expected("now, start, or the number of a revision".into())),
+    }
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    super::session(&args.client, Signals::End, async |manager, output| match args.verb {
+        Verb::Get { name, key, raw } => get(&open(manager, &name, false).await?, &name, &key, raw, output).await,
+        Verb::Put(put) => put.run(manager, output).await,
+        Verb::Delete { name, key } => match open(manager, &name, false).await?.delete(&key).await? {
+            true => output.result(json!({ "deleted": key }), format_args!("deleted {key}")),
+            false => Err(no_such_key("delete", &name, &key)),
+        },
+        Verb::List { name, prefix } => list(&open(manager, &name, false).await?, &prefix, output).await,
+        Verb::Watch { name, prefix, from } => watch(&open(manager, &name, false).await?, &prefix, from, output).await,
+        Verb::Incr { name, key, by, create } => {
+            let value = open(manager, &name, create).await?.incr(&key, by).await?;
+            output.result(json!({ "key": key, "value": value }), value)
+        }
+    })
+}
+
+async fn open(manager: &Manager, name: &str, create: bool) -> Result<Kv<Raw>, Failure> {
+    super::open(create, async |create| match create {
+        true => manager.raw_kv(name).open_or_create().await,
+        false => manager.raw_kv(name).open().await,
+    })
+    .await
+}
+
+fn no_such_key(verb: &str, name: &str, key: &str) -> Failure {
+    Failure::new(Exit::Absent, format!("kv {verb} {name}: no key {key:?}: see `bursar kv list {name}`"))
+}
+
+async fn get(kv: &Kv<Raw>, name: &str, key: &str, raw: bool, output: &mut Output) -> Result<(), Failure> {
+    let entry = kv.entry(key).await?.ok_or_else(|| no_such_key("get", name, key))?;
+    match (output.json, raw) {
+        (true, _) => output.document(&document(&entry)),
+        (_, true) => output.bytes(&entry.value.data),
+        _ => output.bytes(&payload::shown(&entry.value)).and_then(|()| output.line("")),
+    }
+}
+
+impl Put {
+    async fn run(self, manager: &Manager, output: &mut Output) -> Result<(), Failure> {
+        let value = match self.value {
+            Some(value) if value != "-" => Bytes::from(value),
+            None if std::io::stdin().is_terminal() => {
+                return Err(Failure::usage("kv put: no value: name one, or - to type it"));
+            }
+            _ => stdin()?,
+        };
+        let value = if self.json_value { payload::json(value)? } else { Raw::from(value) };
+        let condition = match (self.if_absent, self.if_revision) {
+            (true, _) => Some(Condition::Absent),
+            (_, Some(revision)) => Some(Condition::Revision(revision)),
+            _ => None,
+        };
+        let options = PutOptions { ttl: self.ttl.unwrap_or_default(), condition, ..PutOptions::default() };
+        let revision = open(manager, &self.name, self.create).await?.put_with(&self.key, value, &options).await?;
+        output.result(json!({ "key": self.key, "revision": revision }), format_args!("revision {revision}"))
+    }
+}
+
+fn stdin() -> Result<Bytes, Failure> {
+    let mut value = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut value);
+    read.map_err(|error| Failure::new(Exit::Failed, format!("stdin cannot be read: {error}")))?;
+    Ok(value.into())
+}
+
+async fn list(kv: &Kv<Raw>, prefix: &str, output: &mut Output) -> Result<(), Failure> {
+    let entries = kv.scan(prefix).await?;
+    if output.json {
+        return entries.iter().try_for_each(|entry| output.document(&document(entry)));
+    }
+    let row = |entry: &Entry<Raw>| {
+        let ttl = entry.ttl_left.map_or_else(|| "-".to_owned(), |left| span(left.as_millis() as u64));
+        vec![super::output::cell(&entry.key), entry.modify_revision.to_string(), ttl, payload::cell(&entry.value)]
+    };
+    let rows: Vec<_> = entries.iter().map(row).collect();
+    output.table(&["KEY", "REVISION", "TTL", "VALUE"], &rows)
+}
+
+async fn watch(kv: &Kv<Raw>, prefix: &str, since: Since, output: &mut Output) -> Result<(), Failure> {
+    let mut watch = kv.watch(prefix, since).await?;
+    loop {
+        let event = watch.next().await?;
+        match output.json {
+            true => output.document(&event_document(&event))?,
+            false => output.line(event_line(&event))?,
+        }
+        output.flush()?;
+    }
+}
+
+fn document(entry: &Entry<Raw>) -> Value {
+    let mut document = payload::object(&entry.value);
+    document.extend([
+        ("key".to_owned(), json!(entry.key)),
+        ("create_revision".to_owned(), json!(entry.create_revision)),
+        ("revision".to_owned(), json!(entry.modify_revision)),
+        ("ttl_left_ms".to_owned(), json!(entry.ttl_left.map(|left| left.as_millis() as u64))),
+    ]);
+    document.into()
+}
+
+fn event_document(event: &WatchEvent<Raw>) -> Value {
+    match event {
+        WatchEvent::Put { key, value, revision } => {
+            let mut document = payload::object(value);
+            document.extend([
+                ("event".to_owned(), json!("put")),
+                ("key".to_owned(), json!(key)),
+                ("revision".to_owned(), json!(revision)),
+            ]);
+            document.into()
+        }
+        WatchEvent::Delete { key, revision, cause } => {
+            json!({ "event": "delete", "key": key, "revision": revision, "cause": cause })
+        }
+        WatchEvent::Reset => json!({ "event": "reset" }),
+        WatchEvent::Synced { revision } => json!({ "event": "synced", "revision": revision }),
+    }
+}
+
+fn event_line(event: &WatchEvent<Raw>) -> String {
+    match event {
+        WatchEvent::Put { key, value, revision } => {
+            format!("{revision} put {} {}", super::output::cell(key), payload::cell(value))
+        }
+        WatchEvent::Delete { key, revision, cause } => format!("{revision} delete {} ({cause})", super::output::cell(key)),
+        WatchEvent::Reset => "reset: what follows is the whole store".into(),
+        WatchEvent::Synced { revision } => format!("{revision} synced"),
+    }
+}

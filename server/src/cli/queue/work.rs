@@ -1,0 +1,264 @@
+//! `bursar queue work`: runs a command for each item. The item is on the command's stdin; how the command exits settles it.
+
+use super::super::{
+    Interrupts,
+    failure::{Exit, Failure},
+    output::Output,
+    payload,
+};
+use bursar::{Lease, Manager, Raw};
+use bursar_proto::Fault;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::json;
+use std::{
+    future::Future,
+    os::unix::process::ExitStatusExt,
+    pin::Pin,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+    sync::watch,
+    task::JoinSet,
+};
+
+/// Run a command for each item, until the queue is closed and drained
+///
+/// The item is on the command's stdin (MessagePack as JSON; --raw: as stored), its id, attempt and queue in the environment as
+/// BURSAR_ITEM_ID, BURSAR_ATTEMPT and BURSAR_QUEUE. Exit code 0: the item is done. 65: it is parked. 75 or any other: it failed and
+/// is tried again after a delay, until the queue's limit parks it. SIGTERM or ctrl-c: no new items, running commands finish; a
+/// second one kills them, and their items go back unharmed.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  bursar queue work jobs -j 4 -- ./handle-job
+  bursar queue work mail -- sh -c 'sendmail \"$(jq -r .to)\"'")]
+pub struct Args {
+    /// The queue
+    #[arg(value_parser = super::super::name)]
+    name: String,
+    /// How many commands run at a time
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
+    /// Give the bytes as they are stored, MessagePack too
+    #[arg(long)]
+    raw: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// How an item ended.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Done,
+    Retry(String),
+    Park(String),
+    /// The command was killed because the user asked for it.
+    Killed,
+}
+
+/// What one command did.
+struct Report {
+    id: u64,
+    attempt: u32,
+    outcome: Outcome,
+}
+
+type Getting<'a> = Pin<Box<dyn Future<Output = bursar::Result<Lease<Raw>>> + 'a>>;
+
+/// The commands that run now, and what became of the earlier ones.
+struct Work {
+    args: Arc<Args>,
+    running: JoinSet<Result<Report, Failure>>,
+    kill: watch::Sender<bool>,
+    /// No new items: a signal came, the queue is drained, or something failed.
+    stopping: bool,
+    failure: Option<Failure>,
+    done: u64,
+    failed: u64,
+    parked: u64,
+}
+
+pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(), Failure> {
+    let queue = super::open(manager, &args.name, false).await?;
+    let mut interrupts = Interrupts::new()?;
+    let mut work = Work::new(args);
+    let mut getting: Option<Getting<'_>> = None;
+    loop {
+        match work.wants_more() {
+            true => getting = getting.or_else(|| Some(Box::pin(queue.get()))),
+            false => getting = None,
+        }
+        if work.stopping && work.running.is_empty() {
+            break;
+        }
+        tokio::select! {
+            lease = async { getting.as_mut().expect("the branch's condition").await }, if getting.is_some() => {
+                getting = None;
+                work.got(lease);
+            }
+            Some(report) = work.running.join_next(), if !work.running.is_empty() => {
+                work.finished(report.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())), output)?;
+            }
+            () = interrupts.next() => work.interrupted(),
+        }
+    }
+    work.end()
+}
+
+impl Work {
+    fn new(args: Args) -> Work {
+        let (kill, _) = watch::channel(false);
+        let running = JoinSet::new();
+        Work { args: Arc::new(args), running, kill, stopping: false, failure: None, done: 0, failed: 0, parked: 0 }
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.stopping && self.running.len() < usize::from(self.args.jobs)
+    }
+
+    fn got(&mut self, lease: bursar::Result<Lease<Raw>>) {
+        match lease {
+            Ok(lease) => {
+                self.running.spawn(handle(self.args.clone(), lease, self.kill.subscribe()));
+            }
+            Err(error) if matches!(error.fault(), Some(Fault::Closed {})) => self.stopping = true,
+            Err(error) => self.fail(error.into()),
+        }
+    }
+
+    fn finished(&mut self, report: Result<Report, Failure>, output: &mut Output) -> Result<(), Failure> {
+        let Report { id, attempt, outcome } = match report {
+            Ok(report) => report,
+            Err(failure) => {
+                self.fail(failure);
+                return Ok(());
+            }
+        };
+        let (word, why) = match &outcome {
+            Outcome::Done => ("done", None),
+            Outcome::Retry(why) => ("retry", Some(why)),
+            Outcome::Park(why) => ("parked", Some(why)),
+            Outcome::Killed => ("released", None),
+        };
+        match outcome {
+            Outcome::Done => self.done += 1,
+            Outcome::Park(_) => self.parked += 1,
+            Outcome::Retry(_) => self.failed += 1,
+            Outcome::Killed => {}
+        }
+        if output.json {
+            output.document(&json!({ "id": id, "attempt": attempt, "outcome": word, "why": why }))?;
+            output.flush()?;
+        } else if let Some(why) = why {
+            eprintln!("bursar: queue work {}: item {id}, attempt {attempt}: {why}: {word}", self.args.name);
+        }
+        Ok(())
+    }
+
+    /// The first failure is the one that is told.
+    fn fail(&mut self, failure: Failure) {
+        self.stopping = true;
+        self.failure.get_or_insert(failure);
+    }
+
+    fn interrupted(&mut self) {
+        match std::mem::replace(&mut self.stopping, true) {
+            false => eprintln!("bursar: queue work {}: stopping when running commands have finished", self.args.name),
+            true => {
+                self.kill.send_replace(true);
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        eprintln!("bursar: queue work {}: {} done, {} failed, {} parked", self.args.name, self.done, self.failed, self.parked);
+        match self.failure {
+            Some(failure) => Err(failure.context(format!("queue work {}", self.args.name))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Runs the command for one item and settles the item. An error means that nothing could be run or settled: it ends all work.
+async fn handle(args: Arc<Args>, lease: Lease<Raw>, kill: watch::Receiver<bool>) -> Result<Report, Failure> {
+    let (id, attempt) = (lease.id(), lease.attempt());
+    let input = if args.raw { lease.data.clone() } else { payload::shown(&lease) };
+    let mut child = match spawn(&args, id, attempt) {
+        Ok(child) => child,
+        Err(error) => {
+            lease.release().await?;
+            let message = format!("{:?} cannot be run: {error}; item {id} went back unharmed", args.command[0]);
+            return Err(Failure::new(Exit::Failed, message));
+        }
+    };
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    // A command need not read its item: a closed pipe says nothing about how it ends.
+    let feed = async move { _ = stdin.write_all(&input).await };
+    let outcome = tokio::join!(feed, outcome(&mut child, kill)).1?;
+    match &outcome {
+        Outcome::Done => lease.done().await?,
+        Outcome::Retry(why) => lease.retry_because(why, None).await?,
+        Outcome::Park(why) => lease.park(why).await?,
+        Outcome::Killed => lease.release().await?,
+    }
+    Ok(Report { id, attempt, outcome })
+}
+
+/// In a process group of its own: ctrl-c in the terminal reaches this program only, which lets commands finish.
+fn spawn(args: &Args, id: u64, attempt: u32) -> std::io::Result<Child> {
+    Command::new(&args.command[0])
+        .args(&args.command[1..])
+        .env("BURSAR_ITEM_ID", id.to_string())
+        .env("BURSAR_ATTEMPT", attempt.to_string())
+        .env("BURSAR_QUEUE", &args.name)
+        .stdin(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+async fn outcome(child: &mut Child, mut kill: watch::Receiver<bool>) -> Result<Outcome, Failure> {
+    let lost = |error| Failure::new(Exit::Failed, format!("a command cannot be waited for: {error}"));
+    let group = child.id().and_then(|id| Pid::from_raw(id as i32));
+    tokio::select! {
+        status = child.wait() => return Ok(judge(status.map_err(lost)?)),
+        _ = kill.wait_for(|&kill| kill) => {}
+    }
+    // The group may be gone already; then there is nothing to kill.
+    let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+    child.wait().await.map_err(lost)?;
+    Ok(Outcome::Killed)
+}
+
+/// `EX_DATAERR` and `EX_TEMPFAIL` of sysexits.h.
+const PARK: i32 = 65;
+const RETRY: i32 = 75;
+
+fn judge(status: ExitStatus) -> Outcome {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Outcome::Done,
+        (Some(PARK), _) => Outcome::Park(format!("the command exited with {PARK}")),
+        (Some(RETRY), _) => Outcome::Retry(format!("the command asked for a retry (exit code {RETRY})")),
+        (Some(code), _) => Outcome::Retry(format!("the command exited with {code}")),
+        (None, signal) => Outcome::Retry(format!("the command was killed by signal {}", signal.unwrap_or(0))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_settle_items() {
+        let exited = |code: i32| judge(ExitStatus::from_raw(code << 8));
+        assert_eq!(exited(0), Outcome::Done);
+        assert!(matches!(exited(65), Outcome::Park(_)));
+        assert!(matches!(exited(75), Outcome::Retry(why) if why.contains("asked")));
+        assert!(matches!(exited(1), Outcome::Retry(why) if why.ends_with("with 1")));
+        assert!(matches!(judge(ExitStatus::from_raw(9)), Outcome::Retry(why) if why.ends_with("signal 9")));
+    }
+}

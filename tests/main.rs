@@ -1,0 +1,6 @@
+//! The tests of the whole broker, in one binary: scenarios, simulation, attacks on the real program, interoperability, tidiness.
+
+#![allow(missing_docs)]
+
+#[allow(dead_code)] // not every test uses all of it
+mod harness;
