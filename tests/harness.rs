@@ -1,7 +1,7 @@
 //! The one small harness: a broker process, directories, waiting with an end, tools that may be missing.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -27,12 +27,25 @@ impl Broker {
 
     /// With more arguments for `bursar serve`.
     pub fn start_with(arguments: &[&str]) -> Broker {
+        Broker::start_as(Command::new(BURSAR), "", arguments)
+    }
+
+    /// With these lines in the section `limits` of its configuration.
+    pub fn start_limited(limits: &str) -> Broker {
+        Broker::start_as(Command::new(BURSAR), limits, &[])
+    }
+
+    /// `program` takes the place of `bursar` in `bursar serve ...`: a shell, say, that sets a limit and then becomes it.
+    pub fn start_as(mut program: Command, limits: &str, arguments: &[&str]) -> Broker {
         let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("bursar.toml");
+        std::fs::write(&config, format!("[limits]\n{limits}\n")).unwrap();
         let key = directory.path().join("authkey");
         bursar_proto::AuthKey::generate(&key).unwrap();
         let socket = format!("unix://{}", directory.path().join("bursar.sock").display());
-        let mut child = Command::new(BURSAR)
-            .args(["serve", "--listen", &socket, "--listen", "tcp://127.0.0.1:0"])
+        let mut child = program
+            .args(["serve", "--listen", &socket, "--listen", "tcp://127.0.0.1:0", "--config"])
+            .arg(&config)
             .arg("--authkey-file")
             .arg(&key)
             .args(arguments)
@@ -107,6 +120,11 @@ impl Broker {
     pub fn wait(&mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
     }
+
+    /// How it ended, if it has.
+    pub fn exited(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
 }
 
 impl Drop for Broker {
@@ -119,6 +137,11 @@ impl Drop for Broker {
 pub fn signal_process(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// A figure that a test measured, in one line that the test runner does not hold back.
+pub fn figure(row: &str, text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{row} {text}");
 }
 
 /// Asks again until it is so; panics when it never becomes so.

@@ -4,3 +4,6 @@
 
 #[allow(dead_code)] // not every test uses all of it
 mod harness;
+mod interop;
+mod simulation;
+mod scenarios;

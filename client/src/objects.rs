@@ -8,7 +8,7 @@ use crate::{
     CodecError, Error, Manager, Payload, Raw, Result,
     call::{self, Verb},
 };
-use bursar_proto::{Name, v1};
+use bursar_proto::{Fault, Name, kind_of, v1};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -42,13 +42,17 @@ impl Wanted {
     pub async fn open(self, mode: v1::registry::Mode, options: v1::registry::options::Kind) -> Result<Handle> {
         let Wanted { manager, name, ephemeral } = self;
         let name: Name = name.parse().map_err(|fault| Error::refused(fault, v1::registry::OpenRequest::CALL, &name))?;
-        let request = v1::registry::OpenRequest {
-            name: name.to_string(),
-            mode: mode.into(),
-            options: Some(v1::registry::Options { kind: Some(options) }),
-            ephemeral,
-        };
-        let v1::registry::OpenReply { epoch, created, options: _ } = call::call(manager.session(), request).await?;
+        let wanted = v1::registry::Options { kind: Some(options) };
+        // `Open` takes the object as it is; only its kind has to be the handle's, which the reply tells.
+        let options = (mode != v1::registry::Mode::Open).then_some(wanted);
+        let request = v1::registry::OpenRequest { name: name.to_string(), mode: mode.into(), options, ephemeral };
+        let v1::registry::OpenReply { epoch, created, options: actual } = call::call(manager.session(), request).await?;
+        let (expected, actual) = (kind_name(Some(&wanted)), kind_name(actual.as_ref()));
+        if actual != expected {
+            let (name, what, expected, actual) = (name.to_string(), "kind".to_owned(), expected.to_owned(), actual.to_owned());
+            let fault = Fault::Mismatch { name: name.clone(), what, expected, actual };
+            return Err(Error::refused(fault, v1::registry::OpenRequest::CALL, name));
+        }
         Ok(Handle(Arc::new(Opened { manager, name, epoch, created })))
     }
 }
@@ -103,6 +107,10 @@ impl Handle {
     pub fn codec_error(&self, source: CodecError) -> Error {
         Error::Codec { object: self.name().to_owned(), source }
     }
+}
+
+fn kind_name(options: Option<&v1::registry::Options>) -> &'static str {
+    options.and_then(kind_of).unwrap_or("of a kind that this version does not know")
 }
 
 /// A duration on the wire; below a millisecond is rounded up, so that a short one does not become none.

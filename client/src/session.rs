@@ -20,7 +20,10 @@ use outbox::{Limits, Outbox};
 use parking_lot::Mutex;
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -39,6 +42,8 @@ pub(crate) struct Session {
     state: watch::Sender<State>,
     /// Wakes the thread for a close.
     closing: Notify,
+    /// Leases that the program holds in its hands.
+    held: AtomicUsize,
     /// The process that connected.
     pid: u32,
 }
@@ -61,6 +66,7 @@ impl Session {
             valid_until: Mutex::new(Instant::now()),
             state: watch::Sender::new(State::Connected),
             closing: Notify::new(),
+            held: AtomicUsize::new(0),
             pid: std::process::id(),
         }
     }
@@ -105,6 +111,21 @@ impl Session {
         if !self.is_forked() {
             self.change(|outbox| outbox.cancel(sequence));
         }
+    }
+
+    /// The program has a lease in its hands.
+    pub fn hold(&self) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// And no more.
+    pub fn let_go(&self) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Nothing is under way, and nothing is to be settled.
+    fn is_idle(&self) -> bool {
+        self.held.load(Ordering::Relaxed) == 0 && self.outbox.lock().is_empty()
     }
 
     /// Starts a clean end: what is queued goes out first.
@@ -199,11 +220,12 @@ impl Session {
     /// Everybody who waits is told, and everybody who asks from now on.
     fn end(&self, ended: SessionEnded) {
         let told = self.change(|outbox| outbox.end(ended));
+        // Before the callers are told, who may look at once.
+        self.set_state(State::Lost);
         for (sender, ended) in told {
             // The caller may be gone.
             let _ = sender.send(Err(ended));
         }
-        self.set_state(State::Lost);
     }
 
     fn is_closing(&self) -> bool {

@@ -22,8 +22,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use connect::Client;
 use failure::{Exit, Failure};
 use output::Output;
-use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use std::{process::ExitCode, sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+    task::JoinHandle,
+};
 
 /// Shared objects between processes: queues and key-value stores that survive kill -9 of anybody who uses them
 #[derive(Parser, Debug)]
@@ -115,12 +119,20 @@ fn session(
     signals: Signals,
     command: impl AsyncFnOnce(&Manager, &mut Output) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // The command runs on this thread and may block it, on output above all; signals are seen on another.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("the runtime cannot be started: {error}")))?;
     let result = runtime.block_on(async {
-        let manager = interruptible(client.connect(), Signals::End).await?;
+        let stop = Stop::new()?;
+        let manager = stop.or(client.connect()).await?;
         let mut output = Output::stdout(client.json);
-        let result = interruptible(command(&manager, &mut output), signals).await;
+        let result = match signals {
+            Signals::End => stop.or(command(&manager, &mut output)).await,
+            Signals::Own => {
+                stop.disarm();
+                command(&manager, &mut output).await
+            }
+        };
         let flushed = output.flush();
         manager.close().await;
         result.and(flushed)
@@ -130,34 +142,47 @@ fn session(
     result
 }
 
-async fn interruptible<T>(work: impl Future<Output = Result<T, Failure>>, signals: Signals) -> Result<T, Failure> {
-    if signals == Signals::Own {
-        return work.await;
-    }
-    let mut interrupts = Interrupts::new()?;
-    tokio::select! {
-        result = work => result,
-        () = interrupts.next() => Err(Failure::new(Exit::Interrupted, "interrupted")),
-    }
+/// Ends a command at the first signal. A command that cannot be ended, because nobody reads its output, is ended with the
+/// process: at the second signal, or after a while.
+struct Stop {
+    asked: Arc<Notify>,
+    watcher: JoinHandle<()>,
 }
 
-/// Opens an object; with `create`, makes one with the default options if there is none. One that is there may have any options.
-async fn open<O>(create: bool, open: impl AsyncFn(bool) -> bursar::Result<O>) -> Result<O, Failure> {
-    match open(false).await {
-        Err(error) if create && matches!(error.fault(), Some(Fault::NoSuchObject { .. })) => Ok(open(true).await?),
-        opened => Ok(opened?),
-    }
-}
+/// A little more than the clean end of a session may take.
+const STOP_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// The name of an object, where an argument is one.
-fn name(text: &str) -> Result<String, Fault> {
-    text.parse::<Name>().map(|name| name.to_string())
+impl Stop {
+    fn new() -> Result<Stop, Failure> {
+        let mut interrupts = Interrupts::new()?;
+        let asked = Arc::new(Notify::new());
+        let asks = asked.clone();
+        let watcher = tokio::spawn(async move {
+            interrupts.next().await;
+            asks.notify_one();
+            let _ = tokio::time::timeout(STOP_TIME_MAX, interrupts.next()).await;
+            std::process::exit(Exit::Interrupted as i32);
+        });
+        Ok(Stop { asked, watcher })
+    }
+
+    async fn or<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            result = work => result,
+            () = self.asked.notified() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
+    }
+
+    /// From here on signals are somebody else's.
+    fn disarm(&self) {
+        self.watcher.abort();
+    }
 }
 
 /// SIGINT and SIGTERM, as they come.
 struct Interrupts {
-    int: tokio::signal::unix::Signal,
-    term: tokio::signal::unix::Signal,
+    int: Signal,
+    term: Signal,
 }
 
 impl Interrupts {
@@ -173,6 +198,19 @@ impl Interrupts {
             _ = self.term.recv() => {}
         }
     }
+}
+
+/// Opens an object; with `create`, makes one with the default options if there is none. One that is there may have any options.
+async fn open<O>(create: bool, open: impl AsyncFn(bool) -> bursar::Result<O>) -> Result<O, Failure> {
+    match open(false).await {
+        Err(error) if create && matches!(error.fault(), Some(Fault::NoSuchObject { .. })) => Ok(open(true).await?),
+        opened => Ok(opened?),
+    }
+}
+
+/// The name of an object, where an argument is one.
+fn name(text: &str) -> Result<String, Fault> {
+    text.parse::<Name>().map(|name| name.to_string())
 }
 
 #[cfg(test)]

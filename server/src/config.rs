@@ -16,7 +16,7 @@ pub use runtime::{RuntimeDirError, default_authkey, default_socket, runtime_dir,
 pub use units::{Expected, duration, size, wait};
 
 use bursar_proto::{Address, Name, authkey, limits, v1};
-use reader::Value;
+use reader::{Value, assign};
 use std::{
     collections::HashSet,
     fmt,
@@ -244,10 +244,10 @@ impl Draft {
     fn flags(&mut self, flags: &Flags) {
         self.config.insecure_tcp |= flags.insecure_tcp;
         self.config.allow_weak_key |= flags.allow_weak_key;
-        self.flag("--log-format", &flags.log_format, |config, value| Ok(config.log.format = log_format(value)?));
-        self.flag("--log-level", &flags.log_level, |config, value| Ok(config.log.level = log_level(value)?));
+        self.flag("--log-format", &flags.log_format, |config, value| assign(&mut config.log.format, log_format(value)));
+        self.flag("--log-level", &flags.log_level, |config, value| assign(&mut config.log.level, log_level(value)));
         self.flag("--shutdown-grace", &flags.shutdown_grace, |config, value| {
-            Ok(config.limits.shutdown_grace = file::shutdown_grace(value)?)
+            assign(&mut config.limits.shutdown_grace, file::shutdown_grace(value))
         });
         self.listen_flags(&flags.listen);
         self.key_flags(&flags.authkey_files);

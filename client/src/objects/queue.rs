@@ -26,6 +26,8 @@ use bursar_proto::{
 use std::{borrow::Borrow, collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
 const PUT: &str = "queue.put";
+/// Encoded items of one request; with what stands around them they stay below the size of a frame.
+const CHUNK_BYTES_MAX: usize = limits::FRAME_BYTES_MAX - 1024;
 
 /// A joinable queue of items of one type, shared by every process that opens its name.
 ///
@@ -292,18 +294,14 @@ impl<T: Payload> Queue<T> {
         let encode = |item: I| -> Result<_> { Ok(options.item(self.handle.encode(item.borrow(), PUT)?)) };
         let mut encoded = items.into_iter().map(encode);
         let (mut ids, mut chunk, mut next) = (Vec::new(), Chunk::default(), None);
-        loop {
-            while let Some(item) = next.take().map_or_else(|| encoded.next(), |item| Some(Ok(item))) {
-                if let Err(item) = chunk.push(item?) {
-                    next = Some(item);
-                    break;
-                }
+        while let Some(item) = next.take().map(Ok).or_else(|| encoded.next()) {
+            next = chunk.push(item?);
+            if next.is_some() {
+                self.put_chunk(std::mem::take(&mut chunk).items, &mut ids).await?;
             }
-            if chunk.items.is_empty() {
-                return Ok(ids);
-            }
-            self.put_chunk(std::mem::take(&mut chunk).items, &mut ids).await?;
         }
+        self.put_chunk(chunk.items, &mut ids).await?;
+        Ok(ids)
     }
 
     /// A bounded queue takes as many as fit; the rest is sent again and waits.
@@ -435,14 +433,14 @@ struct Chunk {
 
 impl Chunk {
     /// Gives the item back if it belongs into the next one.
-    fn push(&mut self, item: wire::Item) -> Result<(), wire::Item> {
+    fn push(&mut self, item: wire::Item) -> Option<wire::Item> {
         let bytes = prost::Message::encoded_len(&item);
-        let full = self.items.len() >= limits::FRAME_ENTRIES_MAX || self.bytes + bytes > limits::FRAME_BYTES_MAX * 9 / 10;
-        if full && !self.items.is_empty() {
-            return Err(item);
+        let is_full = self.items.len() >= limits::FRAME_ENTRIES_MAX || self.bytes + bytes > CHUNK_BYTES_MAX;
+        if is_full && !self.items.is_empty() {
+            return Some(item);
         }
         self.items.push(item);
         self.bytes += bytes;
-        Ok(())
+        None
     }
 }

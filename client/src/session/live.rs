@@ -26,6 +26,8 @@ use tonic::{Status, Streaming};
 /// First and longest pause between two attempts to resume; the pause is drawn between zero and the current one.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// How often a client looks, while its broker is about to stop, whether it is done with everything.
+const LEAVE_LOOK: Duration = Duration::from_millis(25);
 /// How long the end of a closed session is waited for.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Large answers that may be under way in parts at one time.
@@ -101,26 +103,36 @@ enum End {
 impl From<Error> for End {
     /// What is certain to go wrong again ends the session; everything else is tried again.
     fn from(error: Error) -> End {
-        use Fault::*;
         let over = match &error {
             Error::WrongKey { .. } => true,
-            Error::Fault(refusal) => match &refusal.fault {
-                NoSuchSession {} | SessionEnded { .. } | Superseded { .. } | Protocol { .. } => true,
-                BadArgument { .. } | UnknownVerb { .. } | Deposed {} => true,
-                _ => false,
-            },
+            Error::Fault(refusal) => is_final(&refusal.fault),
             Error::Protocol { .. } => true,
             _ => false,
         };
         let reason = match error {
             Error::Fault(refusal) => match refusal.fault {
-                SessionEnded { reason } => reason,
+                Fault::SessionEnded { reason } => reason,
                 fault => fault.to_string(),
             },
             error => error.to_string(),
         };
-        if over { End::Over(crate::SessionEnded::new(reason)) } else { End::Disconnected(reason) }
+        if over { End::Over(SessionEnded::new(reason)) } else { End::Disconnected(reason) }
     }
+}
+
+/// Faults that end the session for this client; after others another handshake or a later attempt may help.
+fn is_final(fault: &Fault) -> bool {
+    use Fault::*;
+    matches!(
+        fault,
+        NoSuchSession {}
+            | SessionEnded { .. }
+            | Superseded { .. }
+            | Protocol { .. }
+            | BadArgument { .. }
+            | UnknownVerb { .. }
+            | Deposed {}
+    )
 }
 
 /// Tries until the session would be over anyway.
@@ -167,6 +179,8 @@ struct Live {
     early: Option<ServerFrame>,
     assembly: Assembly,
     ttl: Duration,
+    /// The broker is about to stop: how often the program was seen with nothing to finish, one time after the other.
+    leaving: Option<u32>,
     /// When the broker was last heard.
     heard_at: Instant,
     _renewal: Owned,
@@ -194,6 +208,7 @@ impl Live {
             early,
             assembly: Assembly::default(),
             ttl,
+            leaving: None,
             heard_at: Instant::now(),
             _renewal: Owned::spawn(renew(prover, credential.expires_in)),
             _connection: connection,
@@ -226,9 +241,22 @@ impl Live {
                     }
                     session.change(|outbox| outbox.beat(Instant::now()));
                 }
+                () = sleep(LEAVE_LOOK), if self.leaving.is_some() => {
+                    if self.may_leave(session) {
+                        return End::Disconnected("the broker is about to stop".to_owned());
+                    }
+                }
                 () = &mut closed => return End::Over(SessionEnded::closed()),
             }
         }
+    }
+
+    /// Whether the broker needs to wait no more for this client. Looked at twice, because an answer that its caller has just taken
+    /// may be a lease in a moment.
+    fn may_leave(&mut self, session: &Session) -> bool {
+        let Some(looks) = &mut self.leaving else { return false };
+        *looks = if session.is_idle() { *looks + 1 } else { 0 };
+        *looks >= 2
     }
 
     /// A beat is unanswered, and nothing else came either: better a new connection while there is time for one.
@@ -271,6 +299,7 @@ impl Live {
         }
         if let Some(v1::GoingAway { grace_ms }) = going_away {
             tracing::info!(grace_ms, "the broker is about to stop");
+            self.leaving = self.leaving.or(Some(0));
         }
         if let Some(ended) = ended {
             // Not every reason is the session's end: an expired credential, say, asks for another handshake only.

@@ -152,6 +152,11 @@ impl Outbox {
         self.limits
     }
 
+    /// Every call was answered, and its caller has the answer.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
     pub fn is_closing(&self) -> bool {
         self.closing
     }

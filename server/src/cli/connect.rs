@@ -65,7 +65,8 @@ fn default_authkey() -> Result<PathBuf, Failure> {
         return Ok(path);
     }
     let message = format!(
-        "no authkey: there is none at {}, where `bursar serve` puts it: start that, or name a broker with --address and --authkey-file",
+        "no authkey: there is none at {}, where `bursar serve` puts it: start that, or name a broker with --address and \
+         --authkey-file",
         path.display()
     );
     Err(Failure::new(Exit::Authkey, message))

@@ -87,7 +87,12 @@ impl From<&bursar_proto::Fault> for Exit {
         match fault {
             BadArgument { .. } | TooLarge { .. } => Exit::Usage,
             NoSuchObject { .. } | NoSuchKey { .. } | Gone { .. } => Exit::Absent,
-            AlreadyExists { .. } | Mismatch { .. } | Closed {} | Duplicate { .. } | RevisionMismatch { .. } => Exit::Conflict,
+            AlreadyExists { .. }
+            | Mismatch { .. }
+            | Closed {}
+            | Duplicate { .. }
+            | RevisionMismatch { .. }
+            | NotAnInteger { .. } => Exit::Conflict,
             TimedOut { .. } | Empty {} | Full { .. } => Exit::NotNow,
             WrongKey {} | HandshakeRequired {} => Exit::Authkey,
             SessionEnded { .. } | NoSuchSession {} | ShuttingDown {} | Deposed {} => Exit::Unreachable,

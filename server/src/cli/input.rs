@@ -70,6 +70,13 @@ pub fn items(source: &Source, input: Box<dyn Read + Send>, separator: Separator)
     receiver
 }
 
+/// The whole of a source as one item.
+pub async fn whole(source: &Source) -> Result<Bytes, Failure> {
+    let (input, _) = source.open()?;
+    let item = items(source, input, Separator::End).recv().await;
+    item.expect("with no separator there is one item, or an error")
+}
+
 fn next(input: &mut impl BufRead, separator: Separator) -> io::Result<Option<Bytes>> {
     let mut item = Vec::new();
     match separator {

@@ -3,6 +3,7 @@
 use super::{
     Client, Signals,
     failure::{Exit, Failure},
+    input::{self, Source},
     name,
     output::{Output, span},
     payload,
@@ -14,10 +15,7 @@ use bursar::{
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::{
-    io::{IsTerminal, Read},
-    time::Duration,
-};
+use std::{io::IsTerminal, time::Duration};
 
 /// Read, write and watch the keys of a key-value store
 #[derive(clap::Args, Debug)]
@@ -183,7 +181,7 @@ impl Put {
             None if std::io::stdin().is_terminal() => {
                 return Err(Failure::usage("kv put: no value: name one, or - to type it"));
             }
-            _ => stdin()?,
+            _ => input::whole(&Source::Stdin).await?,
         };
         let value = if self.json_value { payload::json(value)? } else { Raw::from(value) };
         let condition = match (self.if_absent, self.if_revision) {
@@ -195,13 +193,6 @@ impl Put {
         let revision = open(manager, &self.name, self.create).await?.put_with(&self.key, value, &options).await?;
         output.result(json!({ "key": self.key, "revision": revision }), format_args!("revision {revision}"))
     }
-}
-
-fn stdin() -> Result<Bytes, Failure> {
-    let mut value = Vec::new();
-    let read = std::io::stdin().read_to_end(&mut value);
-    read.map_err(|error| Failure::new(Exit::Failed, format!("stdin cannot be read: {error}")))?;
-    Ok(value.into())
 }
 
 async fn list(kv: &Kv<Raw>, prefix: &str, output: &mut Output) -> Result<(), Failure> {

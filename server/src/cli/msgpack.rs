@@ -1,5 +1,5 @@
-//! MessagePack to JSON, for showing. Bytes become base64 and keys that are no text become their JSON text, so that everything that
-//! another program stored can be shown; nothing here writes MessagePack.
+//! MessagePack to JSON, for showing. Bytes become base64 and keys that are no text become their JSON text, so that everything
+//! that another program stored can be shown; nothing here writes MessagePack.
 
 use super::payload::base64;
 use serde_json::{Map, Value as Json, json};

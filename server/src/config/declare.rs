@@ -1,9 +1,9 @@
-//! Objects that exist from the start: `[queues.NAME]` and `[kv.NAME]` in the file, `--queue NAME:option=value` on the command line.
-//! The options are the ones of the contract; their defaults are the broker's.
+//! Objects that exist from the start: `[queues.NAME]` and `[kv.NAME]` in the file, `--queue NAME:option=value` on the command
+//! line. The options are the ones of the contract; their defaults are the broker's.
 
 use super::{
     Declared,
-    reader::{Key, Value, names, unknown_key},
+    reader::{Key, Value, assign, names, unknown_key},
     units::{Expected, duration, expected, size},
 };
 use bursar_proto::v1::{kv, queue, registry};
@@ -20,21 +20,21 @@ pub(super) struct Kind {
 pub(super) const QUEUE: Kind = Kind {
     options: || Options { kind: Some(registry::options::Kind::Queue(queue::Options::default())) },
     keys: &[
-        Key { name: "maxsize", set: |options, value| Ok(queue(options).maxsize = value.integer(0..=u64::MAX)?) },
-        Key { name: "max_bytes", set: |options, value| Ok(queue(options).max_bytes = bytes(value)?) },
-        Key { name: "max_failures", set: |options, value| Ok(queue(options).max_failures = count(value)?) },
-        Key { name: "max_crashes", set: |options, value| Ok(queue(options).max_crashes = count(value)?) },
-        Key { name: "retry_delay", set: |options, value| Ok(queue(options).retry_delay_ms = time_ms(value, 1)?) },
-        Key { name: "unique_window", set: |options, value| Ok(queue(options).unique_window_ms = time_ms(value, 0)?) },
+        Key { name: "maxsize", set: |options, value| assign(&mut queue(options).maxsize, value.integer(0..=u64::MAX)) },
+        Key { name: "max_bytes", set: |options, value| assign(&mut queue(options).max_bytes, bytes(value)) },
+        Key { name: "max_failures", set: |options, value| assign(&mut queue(options).max_failures, count(value)) },
+        Key { name: "max_crashes", set: |options, value| assign(&mut queue(options).max_crashes, count(value)) },
+        Key { name: "retry_delay", set: |options, value| assign(&mut queue(options).retry_delay_ms, time_ms(value, 1)) },
+        Key { name: "unique_window", set: |options, value| assign(&mut queue(options).unique_window_ms, time_ms(value, 0)) },
     ],
 };
 
 pub(super) const KV: Kind = Kind {
     options: || Options { kind: Some(registry::options::Kind::Kv(kv::Options::default())) },
     keys: &[
-        Key { name: "max_keys", set: |options, value| Ok(kv(options).max_keys = value.integer(1..=u64::MAX)?) },
-        Key { name: "max_bytes", set: |options, value| Ok(kv(options).max_bytes = bytes(value)?) },
-        Key { name: "events_max", set: |options, value| Ok(kv(options).events_max = count(value)?) },
+        Key { name: "max_keys", set: |options, value| assign(&mut kv(options).max_keys, value.integer(1..=u64::MAX)) },
+        Key { name: "max_bytes", set: |options, value| assign(&mut kv(options).max_bytes, bytes(value)) },
+        Key { name: "events_max", set: |options, value| assign(&mut kv(options).events_max, count(value)) },
     ],
 };
 

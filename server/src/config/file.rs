@@ -2,7 +2,7 @@
 
 use super::{
     Config, Declared, Draft, KeyFile, Limits, Log, declare, key_id, log_format, log_level,
-    reader::{Key, Reader, Value, as_written},
+    reader::{Key, Reader, Value, as_written, assign},
     units::{Expected, duration, expected, size},
 };
 use bursar_proto::{Address, authkey, limits::SESSION_TTL_MS_RANGE};
@@ -16,27 +16,33 @@ use toml::{Spanned, de::DeValue};
 const TOP: &[&str] = &["listen", "authkey_file", "keys", "allow_weak_key", "insecure_tcp", "log", "limits", "queues", "kv"];
 
 const LOG: &[Key<Log>] = &[
-    Key { name: "format", set: |log, value| Ok(log.format = log_format(value)?) },
-    Key { name: "level", set: |log, value| Ok(log.level = log_level(value)?) },
+    Key { name: "format", set: |log, value| assign(&mut log.format, log_format(value)) },
+    Key { name: "level", set: |log, value| assign(&mut log.level, log_level(value)) },
 ];
 
 const LIMITS: &[Key<Limits>] = &[
-    Key { name: "connections", set: |limits, value| Ok(limits.connections = count(value, 1..=1_000_000)?) },
-    Key { name: "pre_auth_connections", set: |limits, value| Ok(limits.pre_auth_connections = count(value, 1..=1_000_000)?) },
-    Key { name: "pre_auth_deadline", set: |limits, value| Ok(limits.pre_auth_deadline = time(value, 100..=600_000)?) },
-    Key { name: "streams_per_connection", set: |limits, value| Ok(limits.streams_per_connection = count(value, 1..=1_000_000)?) },
-    Key { name: "payload_bytes", set: |limits, value| Ok(limits.payload_bytes = bytes(value, 1..=1 << 30)?) },
+    Key { name: "connections", set: |limits, value| assign(&mut limits.connections, count(value, 1..=1_000_000)) },
+    Key {
+        name: "pre_auth_connections",
+        set: |limits, value| assign(&mut limits.pre_auth_connections, count(value, 1..=1_000_000)),
+    },
+    Key { name: "pre_auth_deadline", set: |limits, value| assign(&mut limits.pre_auth_deadline, time(value, 100..=600_000)) },
+    Key {
+        name: "streams_per_connection",
+        set: |limits, value| assign(&mut limits.streams_per_connection, count(value, 1..=1_000_000)),
+    },
+    Key { name: "payload_bytes", set: |limits, value| assign(&mut limits.payload_bytes, bytes(value, 1..=1 << 30)) },
     Key {
         name: "partial_bytes_per_connection",
-        set: |limits, value| Ok(limits.partial_bytes_per_connection = bytes(value, 1 << 20..=4 << 30)?),
+        set: |limits, value| assign(&mut limits.partial_bytes_per_connection, bytes(value, 1 << 20..=4 << 30)),
     },
-    Key { name: "partial_bytes", set: |limits, value| Ok(limits.partial_bytes = bytes(value, 1 << 20..=1 << 40)?) },
-    Key { name: "objects", set: |limits, value| Ok(limits.objects = count(value, 1..=1_000_000_000)?) },
-    Key { name: "calls_in_flight", set: |limits, value| Ok(limits.calls_in_flight = count(value, 1..=1_000_000)?) },
-    Key { name: "session_ttl", set: |limits, value| Ok(limits.session_ttl = time(value, SESSION_TTL_MS_RANGE)?) },
-    Key { name: "shutdown_grace", set: |limits, value| Ok(limits.shutdown_grace = shutdown_grace(value)?) },
-    Key { name: "keepalive_interval", set: |limits, value| Ok(limits.keepalive_interval = time(value, 100..=3_600_000)?) },
-    Key { name: "keepalive_timeout", set: |limits, value| Ok(limits.keepalive_timeout = time(value, 100..=600_000)?) },
+    Key { name: "partial_bytes", set: |limits, value| assign(&mut limits.partial_bytes, bytes(value, 1 << 20..=1 << 40)) },
+    Key { name: "objects", set: |limits, value| assign(&mut limits.objects, count(value, 1..=1_000_000_000)) },
+    Key { name: "calls_in_flight", set: |limits, value| assign(&mut limits.calls_in_flight, count(value, 1..=1_000_000)) },
+    Key { name: "session_ttl", set: |limits, value| assign(&mut limits.session_ttl, time(value, SESSION_TTL_MS_RANGE)) },
+    Key { name: "shutdown_grace", set: |limits, value| assign(&mut limits.shutdown_grace, shutdown_grace(value)) },
+    Key { name: "keepalive_interval", set: |limits, value| assign(&mut limits.keepalive_interval, time(value, 100..=3_600_000)) },
+    Key { name: "keepalive_timeout", set: |limits, value| assign(&mut limits.keepalive_timeout, time(value, 100..=600_000)) },
 ];
 
 /// 0 closes at once.
@@ -120,8 +126,11 @@ impl Draft {
             file: Option<PathBuf>,
         }
         const KEYS: &[Key<Given>] = &[
-            Key { name: "id", set: |given, value| Ok(given.id = Some(key_id(value)?)) },
-            Key { name: "file", set: |given, value| Ok(given.file = Some(value.text("the path of a key file")?.into())) },
+            Key { name: "id", set: |given, value| assign(&mut given.id, key_id(value).map(Some)) },
+            Key {
+                name: "file",
+                set: |given, value| assign(&mut given.file, value.text("the path of a key file").map(|path| Some(path.into()))),
+            },
         ];
         let Some(tables) = value.get_ref().as_array() else {
             reader.read("keys", value, |_| expected::<()>("tables of the form [[keys]]"));

@@ -129,6 +129,12 @@ pub(super) struct Key<T> {
     pub set: fn(&mut T, Value<'_>) -> Result<(), Expected>,
 }
 
+/// Sets what was read, if it could be read.
+pub(super) fn assign<T>(target: &mut T, read: Result<T, Expected>) -> Result<(), Expected> {
+    *target = read?;
+    Ok(())
+}
+
 /// The text of one file, and what is wrong in it so far.
 pub(super) struct Reader<'a> {
     file: String,

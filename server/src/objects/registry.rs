@@ -100,10 +100,7 @@ impl Registry {
                 if mode == pb::Mode::Create {
                     return Err(Fault::AlreadyExists { name: name.to_string(), epoch: host.epoch() });
                 }
-                // Opening without options asks for the object as it is.
-                let asks = mode == pb::Mode::OpenOrCreate || options.kind.is_some();
-                let matching = if asks { self.compare(&name, &*host, &options) } else { Ok(()) };
-                matching?;
+                self.compare(&name, &*host, &options, mode)?;
                 if let Some(openers) = &mut entry.get_mut().openers {
                     openers.insert(caller);
                 }
@@ -127,23 +124,23 @@ impl Registry {
         }
     }
 
-    /// Whether an object is what a request says it should be.
-    fn compare(&self, name: &Name, host: &dyn Hosted, options: &pb::Options) -> Result<(), Fault> {
-        // Another object of these options, so that defaults on both sides are written out.
-        let wished = create(name, 0, options, &self.world)?.options();
-        let actual = host.options();
+    /// Whether an object is what a request says it should be: with OPEN its kind, if one is said; else all its options.
+    fn compare(&self, name: &Name, host: &dyn Hosted, options: &pb::Options, mode: pb::Mode) -> Result<(), Fault> {
         let mismatch = |what: &str, expected: String, actual: String| {
             Err(Fault::Mismatch { name: name.to_string(), what: what.into(), expected, actual })
         };
-        match kind_of(&wished) {
-            Some(kind) if kind != host.kind() => mismatch("kind", kind.into(), host.kind().into()),
-            _ if wished == actual => Ok(()),
-            _ => {
-                let (wished, actual) = (fields(&wished), fields(&actual));
-                let differing = wished.into_iter().zip(actual).find(|(wished, actual)| wished != actual);
-                let ((what, expected), (_, actual)) = differing.expect("options differ in some field");
-                mismatch(&what, expected, actual)
-            }
+        match kind_of(options) {
+            None if mode == pb::Mode::Open => return Ok(()),
+            Some(kind) if kind != host.kind() => return mismatch("kind", kind.into(), host.kind().into()),
+            Some(_) if mode == pb::Mode::Open => return Ok(()),
+            _ => {}
+        }
+        // Another object of these options, so that defaults on both sides are written out.
+        let wished = fields(&create(name, 0, options, &self.world)?.options());
+        let actual = fields(&host.options());
+        match wished.into_iter().zip(actual).find(|(wished, actual)| wished != actual) {
+            Some(((what, expected), (_, actual))) => mismatch(&what, expected, actual),
+            None => Ok(()),
         }
     }
 

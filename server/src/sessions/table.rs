@@ -88,6 +88,17 @@ impl Table {
                 return Err(Fault::bad_argument("ttl_ms", problem));
             }
         };
+        Ok(self.add(caller, ttl_ms))
+    }
+
+    /// The session of one connection's unary calls. Silence does not end it: nobody beats for a client that works on an item
+    /// between two calls. It ends with its connection, which keepalive closes when the peer does not answer any more.
+    pub(super) fn open_unary(&self, connection: &Connection) -> Arc<Session> {
+        let caller = Caller { peer: connection.peer.to_string(), label: "unary calls".into(), ..Caller::default() };
+        self.add(caller, u64::MAX)
+    }
+
+    fn add(&self, caller: Caller, ttl_ms: u64) -> Arc<Session> {
         let now = self.clock.now();
         loop {
             // 53 bits, so that every language's numbers can hold it.
@@ -97,7 +108,7 @@ impl Table {
             if id.0 > 0 && !self.sessions.contains_key(&id) {
                 self.sessions.insert(id, session.clone());
                 tracing::debug!(session = id.0, label = session.caller.label, peer = session.caller.peer, "session opened");
-                return Ok(session);
+                return session;
             }
         }
     }

@@ -3,18 +3,19 @@
 //! A connection has one implicit session for its unary calls: what they hold is given back when the connection closes. A call whose
 //! client hangs up is cancelled; what it was about to receive is taken back.
 
-use super::{session::Caller, session::Session, table::Table};
+use super::{session::Session, table::Table};
 use crate::{
     faults,
     objects::{
         core::CallId,
         door::Routed,
         host::{Hosted, Inbox, Ticket},
+        kind::SessionId,
     },
     transport::Connection,
 };
 use bursar_proto::{
-    Fault,
+    Fault, limits,
     v1::{
         answer, call,
         kv::{self, kv_server::Kv},
@@ -77,9 +78,7 @@ impl Drop for UnaryCall {
 
 impl Unary {
     async fn call(&self, connection: &Arc<Connection>, command: call::Command) -> Result<answer::Reply, Fault> {
-        let session = connection.implicit_session(|| {
-            self.table.open(Caller { peer: connection.peer.to_string(), label: "unary calls".into(), ..Caller::default() }, 0)
-        })?;
+        let session = connection.implicit_session(|| self.table.open_unary(connection))?;
         match self.table.door.route(Some(command))? {
             Routed::Names(verb) => self.table.name(&session, verb),
             Routed::Object(host, command, wait) => {
@@ -92,7 +91,8 @@ impl Unary {
                 self.table.door.call(&*host, ticket, command, wait);
                 let result = (&mut call.answer).await;
                 call.is_over = true;
-                result.unwrap_or_else(|_| Err(Fault::SessionEnded { reason: "the object stopped".into() }))
+                let result = result.unwrap_or_else(|_| Err(Fault::SessionEnded { reason: "the object stopped".into() }));
+                fitting(&*host, id.session, result?)
             }
         }
     }
@@ -110,6 +110,21 @@ impl Unary {
             Err(fault) => Err(faults::status(&fault)),
         }
     }
+}
+
+/// A reply that no unary message can carry would never arrive: what it gave is taken back, and the caller is told.
+fn fitting(host: &dyn Hosted, caller: SessionId, reply: answer::Reply) -> Result<answer::Reply, Fault> {
+    use kv::reply::Verb::{Delete, Put};
+    let limit = limits::MESSAGE_BYTES_MAX;
+    let size = reply.encoded_len();
+    // What these two have done stays done: no fault may say otherwise, and the transport's own error does not.
+    let has_changed = matches!(&reply, answer::Reply::Kv(kv::Reply { verb: Some(Put(_) | Delete(_)) }));
+    if size <= limit || has_changed {
+        return Ok(reply);
+    }
+    host.unheard(caller, reply);
+    let what = "the reply, which a unary call must carry in one message (the session stream does not),".into();
+    Err(Fault::TooLarge { what, size: size as u64, limit: limit as u64 })
 }
 
 fn connection_of<T>(request: &Request<T>) -> Arc<Connection> {

@@ -95,11 +95,29 @@ pub struct Connection {
     budget: Arc<PartialBytes>,
     /// The sessions that streams of this connection carry or carried.
     sessions: Mutex<Vec<Weak<Session>>>,
-    /// The session of unary calls; it ends with the connection.
-    implicit: Mutex<Option<Arc<Session>>>,
+    /// The session of unary calls.
+    implicit: Mutex<Implicit>,
     sequence: AtomicU64,
     process: Mutex<Option<ProcessWatch>>,
     process_known: Notify,
+}
+
+/// The session of unary calls: made by the first one, and never again once the connection has closed.
+#[derive(Clone, Default)]
+enum Implicit {
+    #[default]
+    Unused,
+    Open(Arc<Session>),
+    Over,
+}
+
+impl Implicit {
+    fn session(self) -> Option<Arc<Session>> {
+        match self {
+            Implicit::Open(session) => Some(session),
+            Implicit::Unused | Implicit::Over => None,
+        }
+    }
 }
 
 impl Connection {
@@ -181,27 +199,27 @@ impl Connection {
 
     /// The sessions of this connection, the implicit one too.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
-        let implicit = self.implicit.lock().clone();
+        let implicit = self.implicit.lock().clone().session();
         self.sessions.lock().iter().filter_map(Weak::upgrade).chain(implicit).collect()
     }
 
-    /// The session of this connection's unary calls.
-    pub fn implicit_session(
-        self: &Arc<Connection>,
-        open: impl FnOnce() -> Result<Arc<Session>, Fault>,
-    ) -> Result<Arc<Session>, Fault> {
+    /// The session of this connection's unary calls; a call that is still under way when the connection has closed gets none.
+    pub fn implicit_session(self: &Arc<Connection>, open: impl FnOnce() -> Arc<Session>) -> Result<Arc<Session>, Fault> {
         let mut implicit = self.implicit.lock();
-        if let Some(session) = &*implicit {
-            return Ok(session.clone());
+        match &*implicit {
+            Implicit::Open(session) => Ok(session.clone()),
+            Implicit::Over => Err(Fault::SessionEnded { reason: "its connection closed".into() }),
+            Implicit::Unused => {
+                let session = open();
+                session.attach_unary(self.clone());
+                *implicit = Implicit::Open(session.clone());
+                Ok(session)
+            }
         }
-        let session = open()?;
-        session.attach_unary(self.clone());
-        *implicit = Some(session.clone());
-        Ok(session)
     }
 
-    pub(super) fn take_implicit(&self) -> Option<Arc<Session>> {
-        self.implicit.lock().take()
+    pub(super) fn end_implicit(&self) -> Option<Arc<Session>> {
+        std::mem::replace(&mut *self.implicit.lock(), Implicit::Over).session()
     }
 
     /// Numbers of unary calls.

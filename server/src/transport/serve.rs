@@ -199,7 +199,7 @@ impl Server {
 
     /// The connection is gone. What only it could use ends; what may be resumed waits, unless its process is seen to exit.
     async fn after(&self, connection: &Arc<Connection>) {
-        if let Some(implicit) = connection.take_implicit() {
+        if let Some(implicit) = connection.end_implicit() {
             self.table.end(&implicit, "its connection closed");
         }
         if !connection.sees_process() {

@@ -56,6 +56,11 @@ struct Held {
 }
 
 impl Held {
+    fn new(handle: &Handle, lease: u64) -> Held {
+        handle.manager().session().hold();
+        Held { handle: handle.clone(), lease, settled: false }
+    }
+
     fn give_back(&self, reason: wire::Reason, delay: Option<Duration>, why: String) -> wire::ReturnRequest {
         let object = self.handle.object();
         wire::ReturnRequest { object, leases: vec![self.lease], reason: reason.into(), delay_ms: delay.map(to_ms), why }
@@ -67,6 +72,7 @@ impl Drop for Held {
         if !self.settled {
             self.handle.tell(self.give_back(wire::Reason::Failed, None, "dropped".to_owned()));
         }
+        self.handle.manager().session().let_go();
     }
 }
 
@@ -74,7 +80,7 @@ impl<T: Payload> Lease<T> {
     /// An item that cannot be decoded goes back as failed, with the problem in its history.
     pub(super) fn new(handle: &Handle, item: wire::Leased) -> Result<Lease<T>> {
         let wire::Leased { lease, id, attempt, data, codec, priority, headers, put_ms, failures, crashes } = item;
-        let mut held = Held { handle: handle.clone(), lease, settled: false };
+        let mut held = Held::new(handle, lease);
         match handle.decode(Raw { data, codec }) {
             Ok(item) => Ok(Lease { item: Some(item), held, id, attempt, priority, headers, put_ms, failures, crashes }),
             Err(error) => {

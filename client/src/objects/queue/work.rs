@@ -28,12 +28,20 @@ impl<T: Payload> Queue<T> {
     /// assert_eq!(sum.get(), 5050);
     /// # Ok::<(), bursar::Error>(()) }).unwrap();
     /// ```
-    pub async fn work<E: Display>(&self, concurrency: usize, handler: impl AsyncFn(T) -> Result<(), E>) -> Result<()> {
+    pub async fn work<E, F>(&self, concurrency: usize, handler: impl Fn(T) -> F) -> Result<()>
+    where
+        E: Display,
+        F: Future<Output = Result<(), E>>,
+    {
         let slots = (0..concurrency.max(1)).map(|_| self.work_in_one_slot(&handler));
         try_join_all(slots).await.map(drop)
     }
 
-    async fn work_in_one_slot<E: Display>(&self, handler: &impl AsyncFn(T) -> Result<(), E>) -> Result<()> {
+    async fn work_in_one_slot<E, F>(&self, handler: &impl Fn(T) -> F) -> Result<()>
+    where
+        E: Display,
+        F: Future<Output = Result<(), E>>,
+    {
         while let Some(outcome) = next(self.get().await)? {
             let Some(lease) = outcome else { continue };
             let (item, lease) = lease.into_parts();

@@ -27,9 +27,9 @@ use tokio::{
 /// Run a command for each item, until the queue is closed and drained
 ///
 /// The item is on the command's stdin (MessagePack as JSON; --raw: as stored), its id, attempt and queue in the environment as
-/// BURSAR_ITEM_ID, BURSAR_ATTEMPT and BURSAR_QUEUE. Exit code 0: the item is done. 65: it is parked. 75 or any other: it failed and
-/// is tried again after a delay, until the queue's limit parks it. SIGTERM or ctrl-c: no new items, running commands finish; a
-/// second one kills them, and their items go back unharmed.
+/// BURSAR_ITEM_ID, BURSAR_ATTEMPT and BURSAR_QUEUE. Exit code 0: the item is done. 65: it is parked. 75 or any other: it failed
+/// and is tried again after a delay, until the queue's limit parks it. SIGTERM or ctrl-c: no new items, running commands finish;
+/// a second one kills them, and their items go back unharmed.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -58,6 +58,8 @@ enum Outcome {
     Park(String),
     /// The command was killed because the user asked for it.
     Killed,
+    /// The item had gone to somebody else before it could be settled.
+    Lost(String),
 }
 
 /// What one command did.
@@ -76,15 +78,22 @@ struct Work {
     kill: watch::Sender<bool>,
     /// No new items: a signal came, the queue is drained, or something failed.
     stopping: bool,
+    /// The queue is closed and has nothing else: only what runs here may come back into it.
+    closed: bool,
     failure: Option<Failure>,
     done: u64,
     failed: u64,
     parked: u64,
+    released: u64,
+    lost: u64,
 }
 
 pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(), Failure> {
-    let queue = super::open(manager, &args.name, false).await?;
     let mut interrupts = Interrupts::new()?;
+    let queue = tokio::select! {
+        queue = super::open(manager, &args.name, false) => queue?,
+        () = interrupts.next() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+    };
     let mut work = Work::new(args);
     let mut getting: Option<Getting<'_>> = None;
     loop {
@@ -101,7 +110,7 @@ pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(
                 work.got(lease);
             }
             Some(report) = work.running.join_next(), if !work.running.is_empty() => {
-                work.finished(report.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())), output)?;
+                work.finished(report.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())), output);
             }
             () = interrupts.next() => work.interrupted(),
         }
@@ -113,11 +122,23 @@ impl Work {
     fn new(args: Args) -> Work {
         let (kill, _) = watch::channel(false);
         let running = JoinSet::new();
-        Work { args: Arc::new(args), running, kill, stopping: false, failure: None, done: 0, failed: 0, parked: 0 }
+        Work {
+            args: Arc::new(args),
+            running,
+            kill,
+            stopping: false,
+            closed: false,
+            failure: None,
+            done: 0,
+            failed: 0,
+            parked: 0,
+            released: 0,
+            lost: 0,
+        }
     }
 
     fn wants_more(&self) -> bool {
-        !self.stopping && self.running.len() < usize::from(self.args.jobs)
+        !self.stopping && !self.closed && self.running.len() < usize::from(self.args.jobs)
     }
 
     fn got(&mut self, lease: bursar::Result<Lease<Raw>>) {
@@ -125,38 +146,36 @@ impl Work {
             Ok(lease) => {
                 self.running.spawn(handle(self.args.clone(), lease, self.kill.subscribe()));
             }
-            Err(error) if matches!(error.fault(), Some(Fault::Closed {})) => self.stopping = true,
+            Err(error) if matches!(error.fault(), Some(Fault::Closed {})) => {
+                self.closed = true;
+                self.stopping |= self.running.is_empty();
+            }
             Err(error) => self.fail(error.into()),
         }
     }
 
-    fn finished(&mut self, report: Result<Report, Failure>, output: &mut Output) -> Result<(), Failure> {
+    fn finished(&mut self, report: Result<Report, Failure>, output: &mut Output) {
+        self.closed = false;
         let Report { id, attempt, outcome } = match report {
             Ok(report) => report,
-            Err(failure) => {
-                self.fail(failure);
-                return Ok(());
-            }
+            Err(failure) => return self.fail(failure),
         };
-        let (word, why) = match &outcome {
-            Outcome::Done => ("done", None),
-            Outcome::Retry(why) => ("retry", Some(why)),
-            Outcome::Park(why) => ("parked", Some(why)),
-            Outcome::Killed => ("released", None),
+        let (word, why, count) = match &outcome {
+            Outcome::Done => ("done", None, &mut self.done),
+            Outcome::Retry(why) => ("retry", Some(why), &mut self.failed),
+            Outcome::Park(why) => ("parked", Some(why), &mut self.parked),
+            Outcome::Killed => ("released", None, &mut self.released),
+            Outcome::Lost(why) => ("lost", Some(why), &mut self.lost),
         };
-        match outcome {
-            Outcome::Done => self.done += 1,
-            Outcome::Park(_) => self.parked += 1,
-            Outcome::Retry(_) => self.failed += 1,
-            Outcome::Killed => {}
-        }
+        *count += 1;
         if output.json {
-            output.document(&json!({ "id": id, "attempt": attempt, "outcome": word, "why": why }))?;
-            output.flush()?;
+            let document = json!({ "id": id, "attempt": attempt, "outcome": word, "why": why });
+            if let Err(failure) = output.document(&document).and_then(|()| output.flush()) {
+                self.fail(failure);
+            }
         } else if let Some(why) = why {
             eprintln!("bursar: queue work {}: item {id}, attempt {attempt}: {why}: {word}", self.args.name);
         }
-        Ok(())
     }
 
     /// The first failure is the one that is told.
@@ -170,12 +189,19 @@ impl Work {
             false => eprintln!("bursar: queue work {}: stopping when running commands have finished", self.args.name),
             true => {
                 self.kill.send_replace(true);
+                self.fail(Failure::new(
+                    Exit::Interrupted,
+                    "interrupted: running commands were killed, their items went back unharmed",
+                ));
             }
         }
     }
 
     fn end(self) -> Result<(), Failure> {
-        eprintln!("bursar: queue work {}: {} done, {} failed, {} parked", self.args.name, self.done, self.failed, self.parked);
+        let Work { done, failed, parked, released, lost, .. } = &self;
+        let more = [(released, "given back"), (lost, "lost")].into_iter().filter(|(count, _)| **count > 0);
+        let more: String = more.map(|(count, word)| format!(", {count} {word}")).collect();
+        eprintln!("bursar: queue work {}: {done} done, {failed} failed, {parked} parked{more}", self.args.name);
         match self.failure {
             Some(failure) => Err(failure.context(format!("queue work {}", self.args.name))),
             None => Ok(()),
@@ -199,13 +225,19 @@ async fn handle(args: Arc<Args>, lease: Lease<Raw>, kill: watch::Receiver<bool>)
     // A command need not read its item: a closed pipe says nothing about how it ends.
     let feed = async move { _ = stdin.write_all(&input).await };
     let outcome = tokio::join!(feed, outcome(&mut child, kill)).1?;
-    match &outcome {
-        Outcome::Done => lease.done().await?,
-        Outcome::Retry(why) => lease.retry_because(why, None).await?,
-        Outcome::Park(why) => lease.park(why).await?,
-        Outcome::Killed => lease.release().await?,
+    let settled = match &outcome {
+        Outcome::Done => lease.done().await,
+        Outcome::Retry(why) => lease.retry_because(why, None).await,
+        Outcome::Park(why) => lease.park(why).await,
+        Outcome::Killed | Outcome::Lost(_) => lease.release().await,
+    };
+    match settled {
+        Ok(()) => Ok(Report { id, attempt, outcome }),
+        Err(error) if matches!(error.fault(), Some(Fault::NotHeld { .. })) => {
+            Ok(Report { id, attempt, outcome: Outcome::Lost(error.to_string()) })
+        }
+        Err(error) => Err(error.into()),
     }
-    Ok(Report { id, attempt, outcome })
 }
 
 /// In a process group of its own: ctrl-c in the terminal reaches this program only, which lets commands finish.

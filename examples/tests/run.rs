@@ -1,0 +1,195 @@
+//! Every example runs, against a real broker, and says what it should.
+
+use bursar_server::testing::TestBroker;
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Output, Stdio},
+};
+
+const PRODUCER: &str = env!("CARGO_BIN_EXE_producer");
+const CONSUMER: &str = env!("CARGO_BIN_EXE_consumer");
+
+/// A program that finds the broker as the environment says.
+fn example(program: &str, arguments: &[&str], broker: &TestBroker) -> Command {
+    let mut command = alone(program, arguments);
+    command.env("BURSAR_ADDRESS", broker.address()).env("BURSAR_AUTHKEY_FILE", broker.key_file());
+    command
+}
+
+/// A program that is told nothing.
+fn alone(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    for variable in ["BURSAR_ADDRESS", "BURSAR_AUTHKEY_FILE", "BURSAR_AUTHKEY_FD", "BURSAR_KEY_ID", "BURSAR_CONFIG"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Killed if the test ends before it does.
+struct Running(Option<Child>);
+
+impl Running {
+    fn start(mut command: Command) -> Running {
+        Running(Some(command.spawn().unwrap()))
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+
+    fn interrupt(&mut self) {
+        let pid = rustix::process::Pid::from_child(self.child());
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    }
+
+    fn finish(mut self) -> String {
+        text(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What a program printed; it must have ended well.
+fn text(output: Output) -> String {
+    let (said, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{}\n{said}\n{errors}", output.status);
+    assert_eq!(errors, "");
+    said
+}
+
+fn run(mut command: Command) -> String {
+    text(command.output().unwrap())
+}
+
+#[track_caller]
+fn assert_says(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is not in:\n{said}");
+    }
+}
+
+fn demo(arguments: &[&str]) -> String {
+    run(alone(env!("CARGO_BIN_EXE_demo"), arguments))
+}
+
+#[test]
+fn the_demo_over_a_unix_socket() {
+    let said = demo(&["--items", "500"]);
+    assert_says(&said, &["broker at unix:///", "] done producing\n", "handled 500\n", "\ndone consuming 500\n", " items/s"]);
+    assert_says(&said, &["├─ broker (pid ", "├─ producer (pid ", "├─ consumer (pid ", "└─ terminator (pid "]);
+}
+
+#[test]
+fn the_demo_over_tcp_with_several_consumers() {
+    let said = demo(&["--tcp", "--items", "500", "--consumers", "3", "--payload", "1000"]);
+    assert_says(&said, &["broker at tcp://127.0.0.1:", "\ndone consuming 500\n"]);
+    assert_eq!(said.matches("the queue is closed; handled ").count(), 3, "{said}");
+}
+
+#[test]
+fn the_demo_without_items() {
+    assert_says(&demo(&["--items", "0"]), &["\ndone consuming 0\n"]);
+}
+
+#[test]
+fn the_demo_fails_and_leaves_nothing_behind_when_one_of_its_processes_dies() {
+    let mut demo = Running::start(alone(env!("CARGO_BIN_EXE_demo"), &["--items", "100000000"]));
+    let mut lines = BufReader::new(demo.child().stdout.take().unwrap()).lines().map(Result::unwrap);
+    let pids: Vec<i32> = lines.by_ref().skip_while(|line| !line.starts_with("├─")).take(4).map(|line| pid(&line)).collect();
+    let [broker, producer, ..] = pids[..] else { panic!("{pids:?}") };
+    assert_eq!(pids.len(), 4);
+    kill(producer);
+    assert!(!demo.child().wait().unwrap().success());
+    let mut errors = String::new();
+    demo.child().stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_says(&errors, &["demo: the producer failed: signal: 9"]);
+    for pid in pids {
+        let is_gone = rustix::process::test_kill_process(rustix::process::Pid::from_raw(pid).unwrap()).is_err();
+        assert!(is_gone, "{pid} is still there (the broker is {broker})");
+    }
+}
+
+/// The number in `├─ producer (pid 17)`.
+fn pid(line: &str) -> i32 {
+    let number = line.split_once("(pid ").and_then(|(_, rest)| rest.strip_suffix(')'));
+    number.unwrap_or_else(|| panic!("no pid in {line:?}")).parse().unwrap()
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn producers_and_consumers_meet_at_a_broker() {
+    let broker = TestBroker::start();
+    let consumer = Running::start(example(CONSUMER, &["--queue", "here"], &broker));
+    assert_eq!(
+        run(example(PRODUCER, &["--queue", "here", "--items", "30", "--join"], &broker)),
+        "put 30 jobs into \"here\"\nall jobs are done\n"
+    );
+    run(example(PRODUCER, &["--queue", "here", "--items", "7", "--close"], &broker));
+    let said = consumer.finish();
+    assert_says(&said, &["job 30: page 30\n", "done consuming 37\n"]);
+    assert_eq!(said.lines().count(), 38);
+}
+
+#[test]
+fn address_and_key_may_be_options() {
+    let broker = TestBroker::start();
+    let key_file = broker.key_file().to_str().unwrap();
+    let options = ["--address", broker.tcp_address(), "--authkey-file", key_file, "--items", "1", "--close"];
+    run(alone(PRODUCER, &options));
+    assert_eq!(run(example(CONSUMER, &["--quiet"], &broker)), "done consuming 1\n");
+}
+
+#[test]
+fn who_was_not_told_where_the_broker_is_says_so() {
+    let output = alone(PRODUCER, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_says(&String::from_utf8(output.stderr).unwrap(), &["producer: BURSAR_ADDRESS: is not set"]);
+}
+
+#[test]
+fn kv() {
+    let broker = TestBroker::start();
+    for color in ["color is Some(\"blue\")", "color was there already"].repeat(2).chunks(2) {
+        let said = run(example(env!("CARGO_BIN_EXE_kv"), &[], &broker));
+        assert_says(&said, color);
+        assert_says(&said, &["keys: [\"color\", \"presence\", \"token\"]", "[(\"added\", 100), (\"updated\", 100)]"]);
+        assert_says(&said, &["watch: answer = 41\nwatch: answer = 42\nwatch: answer is gone (delete)\n"]);
+    }
+}
+
+#[test]
+fn blocking() {
+    let broker = TestBroker::start();
+    let said = run(example(env!("CARGO_BIN_EXE_blocking"), &["--items", "200", "--threads", "3"], &broker));
+    assert_eq!(said, "the sum of 1 to 200 is 20100\n");
+}
+
+#[test]
+fn a_program_that_embeds_its_broker() {
+    let mut embedded = Running::start(alone(env!("CARGO_BIN_EXE_embedded_broker"), &[]));
+    let mut lines = BufReader::new(embedded.child().stdout.take().unwrap()).lines().map(Result::unwrap);
+    let export = lines.find(|line| line.starts_with("  export ")).expect("it says how to connect");
+    let mut producer = alone(PRODUCER, &["--items", "2", "--join"]);
+    for setting in export.split_whitespace().skip(1) {
+        let (variable, value) = setting.split_once('=').unwrap();
+        producer.env(variable, value);
+    }
+    assert_says(&run(producer), &["all jobs are done"]);
+    embedded.interrupt();
+    let mut said: Vec<String> = lines.collect();
+    said.sort();
+    assert_eq!(said, ["job 0: from within", "job 1: page 1", "job 2: page 2", "stopping"]);
+    assert_eq!(embedded.finish(), "");
+}

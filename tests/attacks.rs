@@ -1,0 +1,28 @@
+//! Attacks on the real program: faults and hostile peers against a `bursar serve` process, on loopback, bounded in count and time.
+//!
+//! Each test asserts what must hold and prints its figure as one line that begins with its row, such as `R04`. A figure is never
+//! asserted as a time: a machine may be slow, a broker may not be wrong.
+//!
+//! | row | attack | file |
+//! | --- | --- | --- |
+//! | R04 R07 | consumers killed, stopped, cut off; a stopped one acts again | `holders` |
+//! | R05 | clients vanish at any await of `get` | `vanishing` |
+//! | R06 | replies lost, calls sent again | `retries` |
+//! | R08 | every kind of wrong credential | `strangers` |
+//! | R09 R10 R11 | blocked calls, silent connections, no descriptors left | `crowds` |
+//! | R12 | memory asked for and never used | `memory` |
+//! | R13 | floods of HTTP/2 frames | `floods` |
+//! | R20 | the broker is told to stop amid all this | `stopping` |
+
+mod consumer;
+mod crowds;
+mod floods;
+mod holders;
+mod measure;
+mod memory;
+mod proxy;
+mod retries;
+mod stopping;
+mod strangers;
+mod vanishing;
+mod wire;

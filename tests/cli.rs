@@ -1,0 +1,357 @@
+//! The command line as a stranger meets it: the real program, its output and its exit codes.
+
+use crate::harness::{BURSAR, Broker, eventually, signal_process};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Output, Stdio},
+};
+
+/// What a command printed, and how it ended.
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Ran {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn ok(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "stdout: {}", self.stdout);
+        self.stdout
+    }
+
+    #[track_caller]
+    fn json(self) -> Vec<Value> {
+        self.ok().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Refused with this code; the message holds these parts, and nothing is on stdout.
+    #[track_caller]
+    fn fails(self, code: i32, parts: &[&str]) {
+        assert_eq!((self.code, self.stdout.as_str()), (code, ""), "stderr: {}", self.stderr);
+        for part in parts {
+            assert!(self.stderr.contains(part), "{part:?} is not in: {}", self.stderr);
+        }
+    }
+}
+
+/// A line of the shell, split at spaces.
+fn run(broker: &Broker, line: &str) -> Ran {
+    run_args(broker, &line.split(' ').collect::<Vec<_>>())
+}
+
+fn run_args(broker: &Broker, arguments: &[&str]) -> Ran {
+    Ran::of(broker.cli(arguments).stdin(Stdio::null()).output().unwrap())
+}
+
+fn run_with_input(broker: &Broker, line: &str, input: &[u8]) -> Ran {
+    let mut command = broker.cli(&line.split(' ').collect::<Vec<_>>());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let feeder = std::thread::spawn(move || stdin.write_all(&input));
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    feeder.join().unwrap().unwrap();
+    ran
+}
+
+fn stat(broker: &Broker, queue: &str, figure: &str) -> u64 {
+    run(broker, &format!("queue stats {queue} --json")).json()[0][figure].as_u64().unwrap()
+}
+
+#[test]
+fn items_go_in_and_come_out_in_order() {
+    let broker = Broker::start();
+    assert_eq!(run(&broker, "queue put jobs hello --create").ok(), "put item 1\n");
+    assert_eq!(run_with_input(&broker, "queue put jobs", b"a b\n\nc").ok(), "put 3 items\n");
+    assert_eq!(run_with_input(&broker, "queue put jobs - -0", b"two\nlines\0").ok(), "put item 5\n");
+    assert_eq!(run_with_input(&broker, "queue put jobs --whole", b"x\ny\n").ok(), "put item 6\n");
+    assert_eq!(run(&broker, "queue put jobs first --priority 9").ok(), "put item 7\n");
+    assert!(run(&broker, "queue peek jobs -n 2").ok().ends_with("hello\n"));
+    assert_eq!(run(&broker, "queue get jobs -n 3 --null").ok(), "first\0hello\0a b\0");
+    assert_eq!(run(&broker, "queue get jobs --all -0").ok(), "\0c\0two\nlines\0x\ny\n\0");
+    assert_eq!(run(&broker, "queue join jobs --wait 0").ok(), "every item of jobs is done\n");
+    run(&broker, "queue get jobs").fails(5, &["bursar: queue.get \"jobs\": the queue is empty"]);
+    assert_eq!(run(&broker, "queue get jobs --all").ok(), "", "an empty queue is a drained one");
+}
+
+#[test]
+fn a_large_file_survives_the_way_through_a_queue() {
+    let broker = Broker::start();
+    let (from, to) = (broker.directory().join("from"), broker.directory().join("to"));
+    let lines: String = (0..5_000).map(|number| format!("{number} {}\n", "x".repeat(number % 50))).collect();
+    std::fs::write(&from, &lines).unwrap();
+    run_args(&broker, &["queue", "put", "jobs", "--create", "-f", from.to_str().unwrap()]).ok();
+    run_args(&broker, &["queue", "get", "jobs", "--all", "-o", to.to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read_to_string(&to).unwrap(), lines);
+    assert_eq!((stat(&broker, "jobs", "done"), stat(&broker, "jobs", "unfinished")), (5_000, 0));
+}
+
+#[test]
+fn payloads_are_shown_as_what_they_are() {
+    let broker = Broker::start();
+    run_args(&broker, &["queue", "put", "jobs", "--create", "--json-items", r#"{"n": [1]}"#]).ok();
+    run_with_input(&broker, "queue put jobs --whole", b"\xff\x00").ok();
+    let items = run(&broker, "queue get jobs --all --json").json();
+    assert_eq!(items[0], json!({"id": 1, "attempt": 1, "codec": "json", "value": {"n": [1]}}));
+    assert_eq!(items[1], json!({"id": 2, "attempt": 1, "codec": "raw", "base64": "/wA="}));
+    run(&broker, "queue put jobs hello --json-items").fails(2, &["expected JSON, found \"hello\""]);
+}
+
+#[test]
+fn a_full_queue_says_so_and_has_what_fitted() {
+    let broker = Broker::start();
+    run(&broker, "objects create queue small --maxsize 2").ok();
+    run(&broker, "queue put small a b c").fails(5, &["2 items were put, then", "the queue is full", "--wait"]);
+    assert_eq!(stat(&broker, "small", "ready"), 2);
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly_and_what_was_not_written_stays() {
+    let broker = Broker::start();
+    // More than a pipe holds, so that the write fails.
+    let items: String = (0..2_000).map(|number| format!("{number} {}\n", "x".repeat(1_000))).collect();
+    run_with_input(&broker, "queue put jobs --create", items.as_bytes()).ok();
+    let mut child = broker.cli(&["queue", "get", "jobs", "--all"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("0 x"));
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let (done, ready) = (stat(&broker, "jobs", "done"), stat(&broker, "jobs", "ready"));
+    assert!(ready > 0, "not everything was taken");
+    assert_eq!(done + ready, 2_000, "nothing is lost and nothing is held");
+}
+
+#[test]
+fn work_settles_items_by_the_exit_code_of_the_command() {
+    let broker = Broker::start();
+    run(&broker, "objects create queue jobs --max-failures 2 --retry-delay 1ms").ok();
+    run(&broker, "queue put jobs good bad-data flaky").ok();
+    run(&broker, "queue close jobs").ok();
+    let script = r#"read -r item; case $item in good) test "$BURSAR_QUEUE $BURSAR_ITEM_ID" = "jobs 1";; bad-data) exit 65;; flaky) exit 3;; esac"#;
+    let ran = run_args(&broker, &["queue", "work", "jobs", "-j", "2", "--json", "--", "sh", "-c", script]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 done, 2 failed, 1 parked"), "{}", ran.stderr);
+    let mut reports: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    reports.sort_by_key(|report| (report["id"].as_u64(), report["attempt"].as_u64()));
+    let reports: Vec<String> =
+        reports.iter().map(|report| format!("{} {} {}", report["id"], report["attempt"], report["outcome"])).collect();
+    assert_eq!(reports, ["1 1 \"done\"", "2 1 \"parked\"", "3 1 \"retry\"", "3 2 \"retry\""]);
+    let parked = run(&broker, "queue park list jobs --json").json();
+    let why: Vec<&str> = parked.iter().map(|item| item["why"].as_str().unwrap()).collect();
+    assert_eq!(parked.len(), 2);
+    assert!(why.iter().any(|why| why.contains("exited with 65")), "{why:?}");
+    assert_eq!(run(&broker, "queue park drop jobs 2").ok(), "dropped 1 parked items of jobs\n");
+    let ran = run(&broker, "queue park drop jobs 2");
+    assert_eq!(ran.code, 6);
+}
+
+#[test]
+fn a_command_that_cannot_be_run_leaves_the_item_unharmed() {
+    let broker = Broker::start();
+    run(&broker, "queue put jobs hello --create").ok();
+    run(&broker, "queue work jobs -- /no/such/command")
+        .fails(1, &["/no/such/command", "cannot be run", "item 1 went back unharmed"]);
+    assert_eq!((stat(&broker, "jobs", "ready"), stat(&broker, "jobs", "failures")), (1, 0));
+}
+
+/// The first signal lets running commands finish; the second kills them, and their items are there again.
+#[test]
+fn signals_end_work_gracefully_and_then_at_once() {
+    let broker = Broker::start();
+    run(&broker, "queue put jobs one two --create").ok();
+    // The command tells that it runs, and ends only when it is told to.
+    let go = broker.directory().join("go");
+    let script = format!("echo started; until test -e {}; do sleep 0.01; done", go.display());
+    let work = || {
+        let arguments = ["queue", "work", "jobs", "--", "sh", "-c", &script];
+        let mut child = broker.cli(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "started\n");
+        (child, stdout)
+    };
+
+    let (mut killed, _stdout) = work();
+    let mut stderr = BufReader::new(killed.stderr.take().unwrap()).lines();
+    signal_process(killed.id(), Signal::TERM);
+    assert!(stderr.next().unwrap().unwrap().contains("stopping when running commands have finished"));
+    signal_process(killed.id(), Signal::INT);
+    assert_eq!(killed.wait().unwrap().code(), Some(130));
+    let figures = ["ready", "leased", "failures", "crashes"].map(|figure| stat(&broker, "jobs", figure));
+    assert_eq!(figures, [2, 0, 0, 0], "unharmed");
+
+    let (mut graceful, _stdout) = work();
+    let mut stderr = BufReader::new(graceful.stderr.take().unwrap()).lines();
+    signal_process(graceful.id(), Signal::INT);
+    assert!(stderr.next().unwrap().unwrap().contains("stopping when running commands have finished"));
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(graceful.wait().unwrap().code(), Some(0));
+    assert_eq!((stat(&broker, "jobs", "done"), stat(&broker, "jobs", "ready")), (1, 1), "one finished, none was begun after it");
+}
+
+#[test]
+fn an_interrupted_wait_takes_nothing_with_it() {
+    let broker = Broker::start();
+    run(&broker, "objects create queue jobs").ok();
+    let waiting = |broker: &Broker| run(broker, "objects describe jobs --json").json()[0]["waiting"].as_u64().unwrap();
+    let child = broker.cli(&["queue", "get", "jobs", "--wait", "forever"]).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the get waits", || waiting(&broker) == 1);
+    signal_process(child.id(), Signal::INT);
+    Ran::of(child.wait_with_output().unwrap()).fails(130, &["interrupted"]);
+    eventually("nobody waits", || waiting(&broker) == 0);
+    run(&broker, "queue put jobs hello").ok();
+    assert_eq!(run(&broker, "queue get jobs").ok(), "hello\n");
+}
+
+#[test]
+fn keys_and_values() {
+    let broker = Broker::start();
+    assert_eq!(run(&broker, "kv put settings color blue --create").ok(), "revision 1\n");
+    assert_eq!(run(&broker, "kv get settings color").ok(), "blue\n");
+    assert_eq!(run_with_input(&broker, "kv put settings photo -", b"a\nb").ok(), "revision 2\n");
+    assert_eq!(run(&broker, "kv get settings photo --raw").ok(), "a\nb", "exactly the bytes");
+    run(&broker, "kv put settings color red --if-absent").fails(7, &["\"color\" has revision 1"]);
+    run(&broker, "kv put settings color red --if-revision 1").ok();
+    assert_eq!(run(&broker, "kv incr settings visits").ok(), "1\n");
+    assert_eq!(run(&broker, "kv incr settings visits -5").ok(), "-4\n");
+    run(&broker, "kv incr settings color").fails(7, &["not an integer"]);
+    let keys: Vec<Value> = run(&broker, "kv list settings --json").json().iter().map(|entry| entry["key"].clone()).collect();
+    assert_eq!(keys, ["color", "photo", "visits"]);
+    assert_eq!(run(&broker, "kv delete settings photo").ok(), "deleted photo\n");
+    run(&broker, "kv delete settings photo").fails(6, &["no key \"photo\"", "bursar kv list settings"]);
+    run(&broker, "kv get settings photo").fails(6, &["no key \"photo\""]);
+}
+
+#[test]
+fn a_watch_prints_changes_as_they_happen() {
+    let broker = Broker::start();
+    run(&broker, "kv put settings a/x 1 --create").ok();
+    let arguments = ["kv", "watch", "settings", "--from", "start", "--prefix", "a/", "--json"];
+    let mut child = broker.cli(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut until = |event: &str, key: &str| loop {
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert!(!line["key"].as_str().is_some_and(|key| key.starts_with("b/")), "outside of the prefix: {line}");
+        if line["event"] == event && line["key"].as_str().unwrap_or_default() == key {
+            return line;
+        }
+    };
+    assert_eq!(until("put", "a/x")["value"], "1");
+    until("synced", "");
+    run(&broker, "kv put settings b/x 1").ok();
+    run(&broker, "kv put settings a/y 2").ok();
+    assert_eq!(until("put", "a/y")["value"], "2");
+    run(&broker, "kv delete settings a/x").ok();
+    assert_eq!(until("delete", "a/x")["cause"], "delete");
+    signal_process(child.id(), Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// Whoever names an object on the command line means it as it is, with whatever options it was made.
+#[test]
+fn objects_with_options_of_their_own_are_opened_as_they_are() {
+    let broker = Broker::start_with(&["--queue", "jobs:maxsize=5,retry_delay=2s", "--kv", "settings:max_keys=9"]);
+    run(&broker, "queue put jobs hello").ok();
+    run(&broker, "queue put jobs hello --create").ok();
+    run(&broker, "kv put settings color blue").ok();
+    let described = &run(&broker, "objects describe jobs --json").json()[0];
+    assert_eq!((&described["options"]["maxsize"], &described["options"]["retry_delay_ms"]), (&json!(5), &json!(2000)));
+    run(&broker, "objects create kv settings").fails(7, &["exists already"]);
+    run(&broker, "kv get jobs x").fails(7, &["kind is queue"]);
+    run(&broker, "queue get nosuch").fails(6, &["no object is named \"nosuch\""]);
+    let names = |line: &str| -> Vec<Value> {
+        let listed = run(&broker, line).json().remove(0);
+        listed.as_array().unwrap().iter().map(|object| object["name"].clone()).collect()
+    };
+    assert_eq!(names("objects list --json"), ["jobs", "settings"]);
+    assert_eq!(names("objects list --kind kv --json"), ["settings"]);
+    run(&broker, "objects delete jobs").ok();
+    assert_eq!(names("objects list --json"), ["settings"]);
+    let status = &run(&broker, "status --json").json()[0];
+    assert_eq!((status["pid"].as_u64(), status["objects"].as_u64()), (Some(u64::from(broker.pid())), Some(1)));
+}
+
+/// A wrong key, no key and no broker are different mistakes of the user, with different ways out.
+#[test]
+fn each_way_not_to_reach_a_broker_has_its_own_message_and_code() {
+    let broker = Broker::start();
+    let other = broker.directory().join("other");
+    let generated = Ran::of(Command::new(BURSAR).arg("keygen").arg(&other).output().unwrap());
+    assert_eq!(generated.ok(), format!("a new authkey is in {}\n", other.display()));
+    Ran::of(Command::new(BURSAR).arg("keygen").arg(&other).output().unwrap()).fails(7, &["never overwritten"]);
+
+    let status = |address: &str, key: &str| run_args(&broker, &["status", "--address", address, "--authkey-file", key]);
+    let (address, key) = (broker.unix(), broker.key_file());
+    let key = key.to_str().unwrap();
+    status(broker.tcp(), key).ok();
+    status(&address, other.to_str().unwrap()).fails(4, &["did not accept the authkey"]);
+    status(&address, "/no/such/key").fails(4, &["/no/such/key", "cannot be read"]);
+    status("unix:///no/such/bursar.sock", key).fails(3, &["no broker can be reached", "is `bursar serve` running?"]);
+    status("localhost:7878", key).fails(2, &["unix:///path/to/socket or tcp://host:port"]);
+
+    let empty = tempfile::tempdir().unwrap();
+    let mut alone = Command::new(BURSAR);
+    alone.arg("status").env("XDG_RUNTIME_DIR", empty.path()).env_remove("BURSAR_ADDRESS").env_remove("BURSAR_AUTHKEY_FILE");
+    Ran::of(alone.output().unwrap()).fails(4, &["no authkey", "start that, or name a broker"]);
+}
+
+/// `bursar serve` in one terminal and `bursar queue put jobs hello` in another just work.
+#[test]
+fn serve_without_arguments_is_found_by_clients_without_arguments() {
+    let runtime = tempfile::tempdir().unwrap();
+    let bursar = |arguments: &[&str]| {
+        let mut command = Command::new(BURSAR);
+        command.args(arguments).env("XDG_RUNTIME_DIR", runtime.path());
+        command.env_remove("BURSAR_ADDRESS").env_remove("BURSAR_AUTHKEY_FILE").env_remove("BURSAR_KEY_ID");
+        command
+    };
+    let mut serve = bursar(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let export = lines.find(|line| line.contains("export ")).expect("the line to paste");
+    let directory = runtime.path().join("bursar");
+    let expected = format!("  export BURSAR_ADDRESS=unix://{0}/bursar.sock BURSAR_AUTHKEY_FILE={0}/authkey", directory.display());
+    assert_eq!(export, expected);
+
+    Ran::of(bursar(&["queue", "put", "jobs", "--create", "hello"]).output().unwrap()).ok();
+    let pasted = format!("{}; exec {BURSAR} queue get jobs", export.trim());
+    let got = Command::new("sh").args(["-c", &pasted]).output().unwrap();
+    assert_eq!(Ran::of(got).ok(), "hello\n");
+
+    signal_process(serve.id(), Signal::TERM);
+    assert_eq!(serve.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn every_mistake_of_a_configuration_is_reported_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bursar.toml");
+    std::fs::write(&file, "lisen = []\n[limits]\nconnections = \"many\"\n[queues.\"a b\"]\n").unwrap();
+    let mut serve = Command::new(BURSAR);
+    serve.args(["serve", "--config", file.to_str().unwrap(), "--log-level", "loud"]).env_remove("BURSAR_ADDRESS");
+    let at = |place: &str| format!("{}:{place}: ", file.display());
+    let ran = Ran::of(serve.output().unwrap());
+    ran.fails(2, &["4 mistakes", &at("1:1"), "did you mean listen?", &at("3:15"), &at("4:9"), "--log-level: found \"loud\""]);
+}
+
+#[test]
+fn help_and_completions() {
+    let bursar = |arguments: &[&str]| Ran::of(Command::new(BURSAR).args(arguments).output().unwrap());
+    assert!(bursar(&["--help"]).ok().contains("Exit codes:"));
+    for group in ["serve", "keygen", "status"] {
+        assert!(bursar(&[group, "--help"]).ok().contains("Example"), "{group}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(bursar(&["completions", shell]).ok().contains("bursar"), "{shell}");
+    }
+    bursar(&["queue", "git", "jobs"]).fails(2, &["get"]);
+}

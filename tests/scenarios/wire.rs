@@ -1,0 +1,404 @@
+//! Scenarios in the words of the contract: calls as commands, replies as outcomes. For drivers that speak it themselves.
+
+use super::{
+    arguments::{Arguments, Payload},
+    script::{Call, Outcome, Part, quote},
+};
+use bursar::Raw;
+use bursar_proto::{
+    Fault,
+    v1::{self, ObjectRef, answer, call::Command, kv, queue, registry},
+};
+use std::collections::HashMap;
+
+/// The call of a script as the contract has it.
+pub fn command(call: &Call, epoch: u64) -> Result<Command, String> {
+    let mut arguments = Arguments::of(call);
+    let (kind, verb) = call.verb.split_once('.').expect("the grammar asks for kind.verb");
+    let object = Some(ObjectRef { name: call.object.clone(), epoch });
+    let command = match (kind, verb) {
+        ("objects", verb) => names(verb, object, &mut arguments)?,
+        (kind, "create" | "open" | "open_or_create") => open(kind, verb, &call.object, &mut arguments)?,
+        ("queue", verb) => Command::Queue(queue::Command { verb: Some(queue_verb(verb, object, &mut arguments)?) }),
+        (_, verb) => Command::Kv(kv::Command { verb: Some(kv_verb(verb, object, &mut arguments)?) }),
+    };
+    arguments.end()?;
+    Ok(command)
+}
+
+fn unknown<T>(verb: &str) -> Result<T, String> {
+    Err(format!("this driver has no verb {verb}: what does the scenario need?"))
+}
+
+fn names(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> Result<Command, String> {
+    use registry::command::Verb;
+    let verb = match verb {
+        "list" => Verb::List(registry::ListRequest {
+            prefix: arguments.text("prefix").unwrap_or_default(),
+            kind: arguments.text("kind").unwrap_or_default(),
+            ..Default::default()
+        }),
+        "describe" => Verb::Describe(registry::DescribeRequest { object }),
+        "delete" => Verb::Delete(registry::DeleteRequest { object }),
+        verb => return unknown(verb),
+    };
+    Ok(Command::Registry(registry::Command { verb: Some(verb) }))
+}
+
+fn open(kind: &str, mode: &str, name: &str, arguments: &mut Arguments) -> Result<Command, String> {
+    use registry::{Mode, options::Kind};
+    let ephemeral = arguments.field("ephemeral")?;
+    let options = match kind {
+        "queue" => Kind::Queue(queue::Options {
+            maxsize: arguments.field("maxsize")?,
+            max_bytes: arguments.field("max_bytes")?,
+            max_failures: arguments.field("max_failures")?,
+            max_crashes: arguments.field("max_crashes")?,
+            retry_delay_ms: arguments.field("retry_delay")?,
+            unique_window_ms: arguments.field("unique_window")?,
+        }),
+        _ => Kind::Kv(kv::Options {
+            max_keys: arguments.field("max_keys")?,
+            max_bytes: arguments.field("max_bytes")?,
+            events_max: arguments.field("events_max")?,
+        }),
+    };
+    let mode = match mode {
+        "create" => Mode::Create,
+        "open" => Mode::Open,
+        _ => Mode::OpenOrCreate,
+    };
+    let options = Some(registry::Options { kind: Some(options) });
+    let request = registry::OpenRequest { name: name.to_owned(), mode: mode.into(), options, ephemeral };
+    Ok(Command::Registry(registry::Command { verb: Some(registry::command::Verb::Open(request)) }))
+}
+
+fn queue_verb(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> Result<queue::command::Verb, String> {
+    use queue::command::Verb;
+    Ok(match verb {
+        "put" => Verb::Put(put(object, arguments)?),
+        "get" => {
+            let (wait_ms, max) = (arguments.wait()?.to_ms(), arguments.field("max")?);
+            Verb::Get(queue::GetRequest { object, wait_ms, max, buffered: arguments.field("buffered")? })
+        }
+        "start" => Verb::Start(queue::StartRequest { object, leases: arguments.numbers("a lease")? }),
+        "done" => {
+            let (leases, oldest) = (arguments.numbers("a lease")?, arguments.field("oldest")?);
+            Verb::Done(queue::DoneRequest { object, leases, oldest })
+        }
+        "retry" | "release" => {
+            let reason = if verb == "retry" { queue::Reason::Failed } else { queue::Reason::Released };
+            let (delay_ms, why) = (arguments.optional("delay")?, arguments.text("why").unwrap_or_default());
+            let leases = arguments.numbers("a lease")?;
+            Verb::Return(queue::ReturnRequest { object, leases, reason: reason.into(), delay_ms, why })
+        }
+        "park" => {
+            let (ids, why) = (arguments.list("ids")?, arguments.text("why").unwrap_or_default());
+            Verb::Park(queue::ParkRequest { object, leases: arguments.numbers("a lease")?, ids, why })
+        }
+        "parked" => Verb::Parked(queue::ParkedRequest { object, after_id: 0, limit: 0 }),
+        "unpark" => Verb::Unpark(queue::UnparkRequest { object, ids: arguments.list("ids")? }),
+        "discard" => Verb::Discard(queue::DiscardRequest { object, ids: arguments.list("ids")? }),
+        "join" => Verb::Join(queue::JoinRequest { object, wait_ms: arguments.wait()?.to_ms() }),
+        "close" => Verb::Close(queue::CloseRequest { object, immediate: arguments.field("immediate")? }),
+        "pause" => Verb::Pause(queue::PauseRequest { object, resume: false }),
+        "resume" => Verb::Pause(queue::PauseRequest { object, resume: true }),
+        "stats" => Verb::Stats(queue::StatsRequest { object }),
+        "peek" => Verb::Peek(queue::PeekRequest { object, limit: arguments.field("limit")? }),
+        "purge" => Verb::Purge(queue::PurgeRequest { object }),
+        verb => return unknown(verb),
+    })
+}
+
+fn put(object: Option<ObjectRef>, arguments: &mut Arguments) -> Result<queue::PutRequest, String> {
+    let on_duplicate = match arguments.text("on_duplicate").as_deref() {
+        None | Some("reject") => queue::OnDuplicate::Reject,
+        Some("replace") => queue::OnDuplicate::Replace,
+        Some("merge") => queue::OnDuplicate::Merge,
+        Some(other) => return Err(format!("on_duplicate: expected reject, replace or merge, got {other:?}")),
+    };
+    let plain = queue::Item {
+        priority: arguments.field("priority")?,
+        delay_ms: arguments.field("delay")?,
+        ttl_ms: arguments.field("ttl")?,
+        unique_key: arguments.text("unique_key").unwrap_or_default().into(),
+        on_duplicate: on_duplicate.into(),
+        headers: arguments.headers().into_iter().collect(),
+        ..Default::default()
+    };
+    let wait_ms = arguments.wait()?.to_ms();
+    let item = |Payload(Raw { data, codec })| queue::Item { data, codec, ..plain.clone() };
+    let items = arguments.payloads()?.into_iter().map(item).collect();
+    Ok(queue::PutRequest { object, wait_ms, items })
+}
+
+fn kv_verb(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> Result<kv::command::Verb, String> {
+    use kv::command::Verb;
+    let mut key = || arguments.word("a key");
+    Ok(match verb {
+        "get" => Verb::Get(kv::GetRequest { object, key: key()?, touch: false }),
+        "touch" => Verb::Get(kv::GetRequest { object, key: key()?, touch: true }),
+        "put" => {
+            let (key, value) = (key()?, Some(value(arguments)?));
+            let (condition, ttl_ms) = (condition(arguments)?, arguments.field("ttl")?);
+            let (keep_ttl, bind) = (arguments.field("keep_ttl")?, arguments.field("bind")?);
+            Verb::Put(kv::PutRequest { object, key, value, condition, ttl_ms, keep_ttl, bind })
+        }
+        "setdefault" => {
+            let (key, value) = (key()?, Some(value(arguments)?));
+            let (ttl_ms, bind) = (arguments.field("ttl")?, arguments.field("bind")?);
+            Verb::SetDefault(kv::SetDefaultRequest { object, key, value, ttl_ms, bind })
+        }
+        "delete" | "pop" => {
+            let key = key()?;
+            Verb::Delete(kv::DeleteRequest { object, key, condition: condition(arguments)? })
+        }
+        "contains" => Verb::Contains(kv::ContainsRequest { object, key: key()? }),
+        "len" => Verb::Len(kv::LenRequest { object, prefix: arguments.text("prefix").unwrap_or_default() }),
+        "keys" | "scan" => Verb::Scan(kv::ScanRequest {
+            object,
+            prefix: arguments.text("prefix").unwrap_or_default(),
+            after: arguments.text("after").unwrap_or_default(),
+            limit: arguments.field("limit")?,
+            keys_only: verb == "keys",
+        }),
+        "clear" => Verb::Clear(kv::ClearRequest { object, prefix: arguments.text("prefix").unwrap_or_default() }),
+        "incr" => Verb::Incr(kv::IncrRequest { object, key: key()?, by: arguments.number("what to add")? }),
+        "expire" => Verb::Expire(kv::ExpireRequest { object, key: key()?, ttl_ms: arguments.number("a ttl")? }),
+        "persist" => Verb::Expire(kv::ExpireRequest { object, key: key()?, ttl_ms: 0 }),
+        "next" => Verb::Next(kv::NextRequest {
+            object,
+            wait_ms: arguments.wait()?.to_ms(),
+            prefix: arguments.text("prefix").unwrap_or_default(),
+            after: arguments.field("after")?,
+            limit: arguments.field("limit")?,
+        }),
+        verb => return unknown(verb),
+    })
+}
+
+fn value(arguments: &mut Arguments) -> Result<v1::Value, String> {
+    let Payload(Raw { data, codec }) = arguments.payload()?;
+    Ok(v1::Value { data, codec })
+}
+
+fn condition(arguments: &mut Arguments) -> Result<Option<kv::Condition>, String> {
+    use kv::condition::Condition;
+    let condition = match (arguments.optional("if_revision")?, arguments.text("if").as_deref()) {
+        (None, None) => return Ok(None),
+        (Some(revision), None) => Condition::Revision(revision),
+        (None, Some("absent")) => Condition::Absent(true),
+        (None, Some("present")) => Condition::Absent(false),
+        (_, given) => return Err(format!("expected if_revision=N, if=absent or if=present, got if={given:?}")),
+    };
+    Ok(Some(kv::Condition { condition: Some(condition) }))
+}
+
+/// A refusal as an outcome.
+pub fn fault(fault: &Fault) -> Outcome {
+    let v1::Fault { name, fields, .. } = fault.into();
+    let mut snake = String::new();
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    let show = |(key, value): (String, String)| {
+        let is_bare = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
+        (key, if is_bare { value } else { quote(&value) })
+    };
+    Part { fields: fields.into_iter().map(show).collect(), ..Part::of([snake]) }.into()
+}
+
+/// A reply as an outcome; `letter` knows sessions by their numbers.
+pub fn outcome(verb: &str, reply: answer::Reply, letter: &dyn Fn(u64) -> String) -> Outcome {
+    match reply {
+        answer::Reply::Fault(wire) => fault(&wire.into()),
+        answer::Reply::Registry(reply) => named(reply.verb.expect("a reply has a verb")),
+        answer::Reply::Queue(reply) => queue_outcome(reply.verb.expect("a reply has a verb")),
+        answer::Reply::Kv(reply) => kv_outcome(verb, reply.verb.expect("a reply has a verb"), letter),
+    }
+}
+
+fn named(reply: registry::reply::Verb) -> Outcome {
+    use registry::reply::Verb;
+    match reply {
+        Verb::Open(registry::OpenReply { epoch, created, options: _ }) => opened(created, epoch),
+        Verb::List(reply) => Outcome::list(reply.objects.into_iter().map(described).collect()),
+        Verb::Describe(reply) => described(reply.object.expect("a description has an object")).into(),
+        Verb::Delete(registry::DeleteReply {}) => Outcome::word("ok"),
+        Verb::Status(_) => Outcome::word("ok"),
+    }
+}
+
+/// What opening an object is answered.
+pub fn opened(created: bool, epoch: u64) -> Outcome {
+    Part::of(["ok".into()]).with("created", created).with("epoch", epoch).named(epoch).into()
+}
+
+/// An object as it is described.
+pub fn described(object: registry::Described) -> Part {
+    use registry::options::Kind;
+    let registry::Described { name, epoch, kind, options, ephemeral, created_ms: _, waiting, figures } = object;
+    let part = Part::of([name]).with("kind", kind).with("epoch", epoch).with("ephemeral", ephemeral).with("waiting", waiting);
+    let part = figures.into_iter().fold(part, |part, (figure, value)| part.with(&figure, value));
+    match options.and_then(|options| options.kind) {
+        Some(Kind::Queue(options)) => {
+            let queue::Options { maxsize, max_bytes, max_failures, max_crashes, retry_delay_ms, unique_window_ms } = options;
+            part.with("maxsize", maxsize)
+                .with("max_bytes", max_bytes)
+                .with("max_failures", max_failures)
+                .with("max_crashes", max_crashes)
+                .with("retry_delay", retry_delay_ms)
+                .with("unique_window", unique_window_ms)
+        }
+        Some(Kind::Kv(kv::Options { max_keys, max_bytes, events_max })) => {
+            part.with("max_keys", max_keys).with("max_bytes", max_bytes).with("events_max", events_max)
+        }
+        None => part,
+    }
+}
+
+fn queue_outcome(reply: queue::reply::Verb) -> Outcome {
+    use queue::reply::Verb;
+    let ok = || Part::of(["ok".into()]);
+    match reply {
+        Verb::Put(queue::PutReply { ids, duplicates }) => match (&ids[..], &duplicates[..]) {
+            ([id], []) => ok().with("id", id).into(),
+            ([id], _) => fault(&Fault::Duplicate { id: *id }),
+            _ => ok().with_list("ids", ids).with_list("duplicates", duplicates).into(),
+        },
+        Verb::Get(reply) => Outcome::list(reply.items.into_iter().map(leased).collect()),
+        Verb::Start(queue::StartReply { not_held }) => ok().with_list("not_held", not_held).into(),
+        Verb::Done(queue::DoneReply { not_held }) => ok().with_list("not_held", not_held).into(),
+        Verb::Return(queue::ReturnReply { not_held, parked }) => {
+            ok().with_list("not_held", not_held).with("parked", parked).into()
+        }
+        Verb::Park(queue::ParkReply { not_held, not_found }) => {
+            ok().with_list("not_held", not_held).with_list("not_found", not_found).into()
+        }
+        Verb::Parked(reply) => Outcome::list(reply.items.into_iter().map(parked).collect()),
+        Verb::Unpark(queue::UnparkReply { count }) => Outcome::word(count),
+        Verb::Discard(queue::DiscardReply { count }) => Outcome::word(count),
+        Verb::Join(queue::JoinReply {}) | Verb::Pause(queue::PauseReply {}) => ok().into(),
+        Verb::Close(queue::CloseReply { dropped }) => ok().with("dropped", dropped).into(),
+        Verb::Stats(reply) => stats(&reply).into(),
+        Verb::Peek(reply) => Outcome::list(reply.items.into_iter().map(seen).collect()),
+        Verb::Purge(queue::PurgeReply { count }) => Outcome::word(count),
+    }
+}
+
+/// `item ID PAYLOAD`.
+pub fn item(id: u64, payload: Raw) -> Part {
+    Part::of(["item".into(), id.to_string(), Payload(payload).to_string()])
+}
+
+/// With a field for every header.
+pub fn with_headers(part: Part, headers: &HashMap<String, String>) -> Part {
+    headers.iter().fold(part, |part, (key, value)| part.with(&format!("header.{key}"), quote(value)))
+}
+
+fn leased(leased: queue::Leased) -> Part {
+    let queue::Leased { lease, id, attempt, data, codec, priority, headers, put_ms: _, failures, crashes } = leased;
+    let part = item(id, Raw { data, codec }).with("attempt", attempt).with("lease", lease).with("priority", priority);
+    with_headers(part, &headers).with("failures", failures).with("crashes", crashes).named(lease)
+}
+
+fn seen(seen: queue::Seen) -> Part {
+    let queue::Seen { id, data, codec, priority, headers, put_ms: _, failures, crashes, unique_key } = seen;
+    let unique_key = if unique_key.is_empty() { "none".into() } else { String::from_utf8_lossy(&unique_key) };
+    let part = item(id, Raw { data, codec }).with("priority", priority).with("unique_key", unique_key);
+    with_headers(part, &headers).with("failures", failures).with("crashes", crashes)
+}
+
+fn parked(parked: queue::ParkedItem) -> Part {
+    let queue::ParkedItem { item, why, parked_ms: _, history } = parked;
+    let history = history.into_iter().map(|event| event.what);
+    seen(item.expect("a parked item is an item")).with("why", quote(&why)).with_list("history", history)
+}
+
+fn stats(stats: &queue::StatsReply) -> Part {
+    let queue::StatsReply { ready, delayed, leased, parked, unfinished, bytes, oldest_ms, closed, paused, .. } = *stats;
+    let queue::StatsReply { put, done, expired, dropped, failures, crashes, released, taken_back, .. } = *stats;
+    let figures = [
+        ("ready", ready),
+        ("delayed", delayed),
+        ("leased", leased),
+        ("parked", parked),
+        ("unfinished", unfinished),
+        ("bytes", bytes),
+        ("oldest", oldest_ms),
+        ("put", put),
+        ("done", done),
+        ("expired", expired),
+        ("dropped", dropped),
+        ("failures", failures),
+        ("crashes", crashes),
+        ("released", released),
+        ("taken_back", taken_back),
+    ];
+    let part = Part::of(["stats".into()]).with("closed", closed).with("paused", paused);
+    figures.into_iter().fold(part, |part, (figure, value)| part.with(figure, value))
+}
+
+fn kv_outcome(verb: &str, reply: kv::reply::Verb, letter: &dyn Fn(u64) -> String) -> Outcome {
+    use kv::reply::Verb;
+    let held = |entry: Option<kv::Entry>| match entry {
+        Some(entry) => held(entry, letter).into(),
+        None => Outcome::word("none"),
+    };
+    match reply {
+        Verb::Get(kv::GetReply { entry, .. }) if verb == "kv.touch" => Outcome::word(entry.is_some()),
+        Verb::Get(kv::GetReply { entry, .. }) => held(entry),
+        Verb::Put(kv::PutReply { revision, .. }) => Part::of(["ok".into()]).with("revision", revision).into(),
+        Verb::SetDefault(kv::SetDefaultReply { entry, .. }) => held(entry),
+        Verb::Delete(kv::DeleteReply { previous, .. }) if verb == "kv.delete" => Outcome::word(previous.is_some()),
+        Verb::Delete(kv::DeleteReply { previous, .. }) => held(previous),
+        Verb::Contains(kv::ContainsReply { contains }) => Outcome::word(contains),
+        Verb::Len(kv::LenReply { len, .. }) => Outcome::word(len),
+        Verb::Scan(reply) if verb == "kv.keys" => {
+            Outcome::list(reply.entries.into_iter().map(|entry| Part::of([entry.key])).collect())
+        }
+        Verb::Scan(reply) => {
+            let with_key = |entry: kv::Entry| {
+                let key = entry.key.clone();
+                let mut part = self::held(entry, letter);
+                part.words.insert(0, key);
+                part
+            };
+            Outcome::list(reply.entries.into_iter().map(with_key).collect())
+        }
+        Verb::Clear(kv::ClearReply { count, .. }) => Outcome::word(count),
+        Verb::Incr(kv::IncrReply { value, .. }) => Outcome::word(value),
+        Verb::Expire(kv::ExpireReply { found }) => Outcome::word(found),
+        Verb::Next(kv::NextReply { events, upto, reset }) => {
+            let head = if reset { Part::of(["reset".into()]) } else { Part::default() };
+            let events = events.into_iter().map(event);
+            Outcome { parts: [head.with("upto", upto)].into_iter().chain(events).collect() }
+        }
+    }
+}
+
+/// What a key holds.
+fn held(entry: kv::Entry, letter: &dyn Fn(u64) -> String) -> Part {
+    let kv::Entry { key: _, value, create_revision, modify_revision, ttl_left_ms, session } = entry;
+    let v1::Value { data, codec } = value.unwrap_or_default();
+    let or_none = |number: u64, text: String| if number == 0 { "none".to_owned() } else { text };
+    Part::of([Payload::of(data, codec).to_string()])
+        .with("create_revision", create_revision)
+        .with("modify_revision", modify_revision)
+        .with("ttl_left", or_none(ttl_left_ms, ttl_left_ms.to_string()))
+        .with("session", or_none(session, letter(session)))
+}
+
+fn event(event: kv::Event) -> Part {
+    let kv::Event { revision, key, entry, cause } = event;
+    match entry.and_then(|entry| entry.value) {
+        Some(v1::Value { data, codec }) => {
+            let payload = Payload::of(data, codec);
+            Part::of(["put".into(), key, payload.to_string()]).with("revision", revision)
+        }
+        None => Part::of(["delete".into(), key]).with("revision", revision).with("cause", cause),
+    }
+}

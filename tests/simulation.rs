@@ -1,0 +1,726 @@
+//! Seeded simulation of the real sessions, door, registry, hosts and kinds: only the transport and the clock are played.
+//!
+//! Clients put, get, settle, cancel and use a map; they die, fall silent, lose connections with answers on the way, and send their
+//! calls again. After every step the invariants of all objects are checked (Q3, Q5, Q7 and the books of queue and kv), with
+//! every answer Q2, Q3, Q4 and K1, at rest that nobody waits for what is there (lines are served), and at the end Q1 and Q7.
+//! In calm runs, where nobody dies or cancels, Q6.
+//!
+//! A failure prints its seed. More of it:
+//! `BURSAR_SIM_SEED=7 BURSAR_SIM_SEEDS=1000 BURSAR_SIM_STEPS=100000 cargo test --release --test integration simulation -- --nocapture`
+
+use bursar_proto::{
+    Fault,
+    v1::{self, ObjectRef, answer::Reply, call, client_entry, kv, queue, registry, server_entry},
+};
+use bursar_server::{
+    clock::Clock,
+    objects::{
+        agenda::Agenda,
+        door::Door,
+        host::{Hosted, World},
+        kind::{Moment, SessionId},
+        registry::Registry,
+    },
+    sessions::{Caller, Link, Session, Settings, Table},
+};
+use bytes::Bytes;
+use prost::Message;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+};
+
+const MAXSIZE: u64 = 12;
+const CLIENTS: usize = 6;
+const TTL_MS: u64 = 10_000;
+
+#[test]
+fn simulation() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number, not {text:?}")))
+    };
+    let (first, seeds, steps) =
+        (number("BURSAR_SIM_SEED", 1), number("BURSAR_SIM_SEEDS", 40), number("BURSAR_SIM_STEPS", 10_000));
+    let start = std::time::Instant::now();
+    for seed in first..first + seeds {
+        let run = std::panic::catch_unwind(|| Simulation::new(seed).run(steps));
+        if let Err(panic) = run {
+            eprintln!("simulation failed with BURSAR_SIM_SEED={seed} BURSAR_SIM_STEPS={steps}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+    let rate = (seeds * steps) as f64 / start.elapsed().as_secs_f64();
+    println!("R17 simulation: seeds {first}..{}, {} steps, {rate:.0} steps/s, violations 0", first + seeds, seeds * steps);
+}
+
+/// A connection that only says when it was last heard.
+struct FakeLink {
+    id: u64,
+    heard: AtomicU64,
+}
+
+impl Link for FakeLink {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn last_heard(&self) -> Moment {
+        Moment(self.heard.load(Ordering::Relaxed))
+    }
+}
+
+/// A call that is not answered yet, as its client knows it.
+struct Pending {
+    command: call::Command,
+    expected: Option<Result<kv::reply::Verb, u32>>,
+    is_cancelled: bool,
+    /// The answer that was lost on its way; a retry must get the same.
+    lost_answer: Option<Bytes>,
+}
+
+struct Client {
+    session: Arc<Session>,
+    link: Arc<FakeLink>,
+    epoch: u64,
+    next_sequence: u64,
+    pending: BTreeMap<u64, Pending>,
+    /// What it works on: lease to payload.
+    held: BTreeMap<u64, Bytes>,
+    /// What it only buffers.
+    buffered: BTreeMap<u64, Bytes>,
+    producer: u64,
+    next_number: u64,
+    /// Answers it has and has not told the broker of.
+    unacknowledged: Vec<u64>,
+}
+
+/// A map that does what kv should, executed when the broker executes.
+#[derive(Default)]
+struct Model {
+    entries: BTreeMap<String, (Bytes, u64, u64)>,
+    revision: u64,
+}
+
+struct Simulation {
+    random: fastrand::Rng,
+    is_calm: bool,
+    clock: Clock,
+    agenda: Arc<Agenda>,
+    table: Arc<Table>,
+    queue: Arc<dyn Hosted>,
+    kv: Arc<dyn Hosted>,
+    clients: Vec<Client>,
+    model: Model,
+    links: u64,
+    producers: u64,
+    issued: BTreeSet<Bytes>,
+    acknowledged: BTreeSet<Bytes>,
+    /// Done by a session that held it: final from then on.
+    done: BTreeSet<Bytes>,
+    /// First deliveries by producer: lease and number.
+    first_deliveries: HashMap<u64, Vec<(u64, u64)>>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Simulation {
+        let clock = Clock::manual(Moment(1_000_000));
+        let agenda = Arc::new(Agenda::default());
+        let world =
+            Arc::new(World { clock: clock.clone(), agenda: agenda.clone(), shard: None, payload_bytes_max: 1 << 20 });
+        let registry = Registry::new(world, 100);
+        let options = |kind| Some(registry::Options { kind: Some(kind) });
+        let queue_options = queue::Options { maxsize: MAXSIZE, retry_delay_ms: 20, ..Default::default() };
+        let declared = [
+            ("q", options(registry::options::Kind::Queue(queue_options))),
+            ("m", options(registry::options::Kind::Kv(kv::Options { events_max: 16, ..Default::default() }))),
+        ];
+        let [queue, kv] = declared.map(|(name, options)| {
+            let request = registry::OpenRequest { name: name.into(), options, ..Default::default() };
+            registry.open(SessionId(0), request).unwrap();
+            registry.resolve(object(name).as_ref()).unwrap()
+        });
+        let settings = Settings {
+            ttl_ms: TTL_MS,
+            payload_bytes_max: 1 << 20,
+            calls_in_flight_max: 1000,
+            server_id: [0; 16],
+            boot_epoch: 1,
+            engine: ("memory", "nothing"),
+        };
+        let table = Arc::new(Table::new(Arc::new(Door::new(registry)), clock.clone(), settings));
+        let mut simulation = Simulation {
+            random: fastrand::Rng::with_seed(seed),
+            is_calm: seed.is_multiple_of(4),
+            clock,
+            agenda,
+            table,
+            queue,
+            kv,
+            clients: vec![],
+            model: Model::default(),
+            links: 0,
+            producers: 0,
+            issued: BTreeSet::new(),
+            acknowledged: BTreeSet::new(),
+            done: BTreeSet::new(),
+            first_deliveries: HashMap::new(),
+        };
+        for _ in 0..CLIENTS {
+            let client = simulation.new_client();
+            simulation.clients.push(client);
+        }
+        simulation
+    }
+
+    fn run(mut self, steps: u64) {
+        for step in 0..steps {
+            self.step();
+            self.check();
+            if step % 64 == 0 {
+                self.rest();
+            }
+        }
+        self.finish();
+    }
+
+    fn new_link(&mut self) -> Arc<FakeLink> {
+        self.links += 1;
+        Arc::new(FakeLink { id: self.links, heard: AtomicU64::new(self.clock.now().0) })
+    }
+
+    fn new_client(&mut self) -> Client {
+        let link = self.new_link();
+        let session = self.table.open(Caller::default(), 0).unwrap();
+        let epoch = session.attach(link.clone(), None, self.clock.now());
+        self.producers += 1;
+        Client {
+            session,
+            link,
+            epoch,
+            next_sequence: 1,
+            pending: BTreeMap::new(),
+            held: BTreeMap::new(),
+            buffered: BTreeMap::new(),
+            producer: self.producers,
+            next_number: 0,
+            unacknowledged: vec![],
+        }
+    }
+
+    fn step(&mut self) {
+        let at = self.random.usize(..CLIENTS);
+        match self.random.u32(..100) {
+            0..18 => self.put(at),
+            18..38 => self.get(at),
+            38..54 => self.settle(at),
+            54..57 => self.start(at),
+            57..68 => self.use_map(at),
+            68..84 => self.read(at, false),
+            84..88 => self.pass_time(),
+            88..91 => self.operate(at),
+            _ if self.is_calm => self.read(at, false),
+            91..94 => self.cancel(at),
+            94..96 => self.read(at, true),
+            96..98 => self.reconnect(at),
+            98 => self.die(at),
+            _ => self.fall_silent(at),
+        }
+    }
+
+    fn call(&mut self, at: usize, command: call::Command, expected: Option<Result<kv::reply::Verb, u32>>) {
+        let client = &mut self.clients[at];
+        let sequence = client.next_sequence;
+        client.next_sequence += 1;
+        let pending = Pending { command: command.clone(), expected, is_cancelled: false, lost_answer: None };
+        client.pending.insert(sequence, pending);
+        let session = client.session.clone();
+        self.table.call(&session, sequence, Some(command));
+    }
+
+    fn wait_ms(&mut self) -> i64 {
+        *self.random.choice([0, 1, 30, -1]).as_ref().unwrap()
+    }
+
+    fn put(&mut self, at: usize) {
+        if self.clients[at].pending.len() > 8 {
+            return;
+        }
+        let wait_ms = self.wait_ms();
+        let count = if self.random.u8(..4) == 0 { self.random.usize(2..5) } else { 1 };
+        let delay_ms = if self.random.u8(..8) == 0 && !self.is_calm { 15 } else { 0 };
+        let unique_key = match self.random.u8(..12) {
+            0 if !self.is_calm => Bytes::from(vec![b'k', self.random.u8(..4)]),
+            _ => Bytes::new(),
+        };
+        let client = &mut self.clients[at];
+        let items: Vec<queue::Item> = (0..count)
+            .map(|_| {
+                client.next_number += 1;
+                let data = Bytes::from(format!("{} {}", client.producer, client.next_number));
+                self.issued.insert(data.clone());
+                queue::Item { data, delay_ms, unique_key: unique_key.clone(), ..Default::default() }
+            })
+            .collect();
+        let request = queue::PutRequest { object: object("q"), wait_ms, items };
+        self.call(at, queue_call(queue::command::Verb::Put(request)), None);
+    }
+
+    fn get(&mut self, at: usize) {
+        if self.clients[at].pending.len() > 8 || self.clients[at].held.len() > 3 {
+            return;
+        }
+        let wait_ms = self.wait_ms();
+        let buffered = self.random.u8(..6) == 0 && !self.is_calm;
+        let request =
+            queue::GetRequest { object: object("q"), wait_ms, max: self.random.u32(0..4), buffered };
+        self.call(at, queue_call(queue::command::Verb::Get(request)), None);
+    }
+
+    fn settle(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        let leases: Vec<u64> = client.held.keys().copied().collect();
+        let Some(&lease) = self.random.choice(&leases) else { return };
+        let payload = client.held.remove(&lease).unwrap();
+        let (object, leases) = (object("q"), vec![lease]);
+        let verb = match self.random.u32(..10) {
+            0 if !self.is_calm => queue::command::Verb::Return(queue::ReturnRequest {
+                object,
+                leases,
+                reason: queue::Reason::Failed as i32,
+                delay_ms: self.random.bool().then_some(10),
+                why: "simulated".into(),
+            }),
+            1 if !self.is_calm => queue::command::Verb::Return(queue::ReturnRequest {
+                object,
+                leases,
+                reason: queue::Reason::Released as i32,
+                ..Default::default()
+            }),
+            2 if !self.is_calm && self.random.u8(..4) == 0 => {
+                queue::command::Verb::Park(queue::ParkRequest { object, leases, ids: vec![], why: "simulated".into() })
+            }
+            _ => {
+                assert!(self.done.insert(payload), "Q4: an item was done twice");
+                queue::command::Verb::Done(queue::DoneRequest { object, leases, oldest: 0 })
+            }
+        };
+        self.call(at, queue_call(verb), None);
+    }
+
+    fn start(&mut self, at: usize) {
+        let Some((&lease, _)) = self.clients[at].buffered.iter().next() else { return };
+        let request = queue::StartRequest { object: object("q"), leases: vec![lease] };
+        self.call(at, queue_call(queue::command::Verb::Start(request)), None);
+    }
+
+    /// What operators do.
+    fn operate(&mut self, at: usize) {
+        let object = object("q");
+        let verb = match self.random.u32(..6) {
+            0 => queue::command::Verb::Stats(queue::StatsRequest { object }),
+            1 => queue::command::Verb::Unpark(queue::UnparkRequest { object, ids: vec![] }),
+            2 => queue::command::Verb::Peek(queue::PeekRequest { object, limit: 100 }),
+            3 if !self.is_calm => queue::command::Verb::Pause(queue::PauseRequest { object, resume: false }),
+            4 => queue::command::Verb::Join(queue::JoinRequest { object, wait_ms: 5 }),
+            _ => queue::command::Verb::Pause(queue::PauseRequest { object, resume: true }),
+        };
+        self.call(at, queue_call(verb), None);
+    }
+
+    fn use_map(&mut self, at: usize) {
+        if self.clients[at].pending.len() > 12 {
+            return;
+        }
+        let key = format!("key {}", self.random.u8(..5));
+        let (verb, expected) = match self.random.u32(..6) {
+            0 | 1 => self.model_put(key),
+            2 => self.model_delete(key),
+            3 => self.model_incr(key),
+            4 => {
+                let len = self.model.entries.len() as u64;
+                let reply = kv::LenReply { len, revision: self.model.revision };
+                let request = kv::LenRequest { object: object("m"), prefix: String::new() };
+                (kv::command::Verb::Len(request), Ok(kv::reply::Verb::Len(reply)))
+            }
+            _ => {
+                let reply = kv::GetReply { entry: self.model.entry(&key), revision: self.model.revision };
+                let request = kv::GetRequest { object: object("m"), key, touch: false };
+                (kv::command::Verb::Get(request), Ok(kv::reply::Verb::Get(reply)))
+            }
+        };
+        let command = call::Command::Kv(kv::Command { verb: Some(verb) });
+        self.call(at, command, Some(expected));
+    }
+
+    fn model_put(&mut self, key: String) -> (kv::command::Verb, Result<kv::reply::Verb, u32>) {
+        use kv::condition::Condition;
+        let actual = self.model.entries.get(&key).map_or(0, |(_, _, modified)| *modified);
+        let condition = match self.random.u8(..4) {
+            0 => Some(Condition::Revision(if self.random.bool() { actual } else { self.model.revision })),
+            1 => Some(Condition::Absent(true)),
+            _ => None,
+        };
+        let holds = match condition {
+            None => true,
+            Some(Condition::Revision(revision)) => revision == actual,
+            Some(Condition::Absent(_)) => actual == 0,
+        };
+        let data = Bytes::from(format!("value {}", self.random.u16(..)));
+        let request = kv::PutRequest {
+            object: object("m"),
+            key: key.clone(),
+            value: Some(v1::Value { data: data.clone(), codec: 0 }),
+            condition: condition.map(|condition| kv::Condition { condition: Some(condition) }),
+            ..Default::default()
+        };
+        let expected = if holds {
+            let previous = self.model.entry(&key);
+            let revision = self.model.set(key, data);
+            Ok(kv::reply::Verb::Put(kv::PutReply { revision, previous }))
+        } else {
+            Err(Fault::RevisionMismatch { key, actual }.number())
+        };
+        (kv::command::Verb::Put(request), expected)
+    }
+
+    fn model_delete(&mut self, key: String) -> (kv::command::Verb, Result<kv::reply::Verb, u32>) {
+        let previous = self.model.entry(&key);
+        if self.model.entries.remove(&key).is_some() {
+            self.model.revision += 1;
+        }
+        let reply = kv::DeleteReply { previous, revision: self.model.revision };
+        let request = kv::DeleteRequest { object: object("m"), key, condition: None };
+        (kv::command::Verb::Delete(request), Ok(kv::reply::Verb::Delete(reply)))
+    }
+
+    fn model_incr(&mut self, key: String) -> (kv::command::Verb, Result<kv::reply::Verb, u32>) {
+        let key = format!("count of {key}");
+        let before = self.model.entries.get(&key).map_or(0, |(data, ..)| i64::from(data[0]));
+        let by = if before > 100 { -before } else { self.random.i64(0..10) };
+        let value = before + by;
+        // Small integers are one byte in MessagePack.
+        let revision = self.model.set(key.clone(), vec![value as u8].into());
+        let request = kv::IncrRequest { object: object("m"), key, by };
+        (kv::command::Verb::Incr(request), Ok(kv::reply::Verb::Incr(kv::IncrReply { value, revision })))
+    }
+
+    /// Takes frames of a session until nothing is there. Lost: the connection breaks before they arrive.
+    fn read(&mut self, at: usize, is_lost: bool) {
+        loop {
+            let client = &self.clients[at];
+            let Some(batch) = client.session.take(client.epoch, Waker::noop()) else { break };
+            assert!(batch.farewell.is_none(), "nobody ended this session: {:?}", batch.farewell);
+            for entry in batch.entries {
+                let decoded = v1::ServerEntry::decode(entry.clone()).unwrap();
+                let Some(server_entry::Entry::Answer(answer)) = decoded.entry else { continue };
+                self.answer(at, decoded.sequence, answer, entry, is_lost);
+            }
+        }
+        if is_lost {
+            return self.reconnect(at);
+        }
+        let client = &mut self.clients[at];
+        if self.random.bool() {
+            for sequence in client.unacknowledged.drain(..) {
+                client.session.heard(&v1::Range { first: sequence, count: 1 });
+            }
+        }
+    }
+
+    fn answer(&mut self, at: usize, sequence: u64, answer: v1::Answer, entry: Bytes, is_lost: bool) {
+        let client = &mut self.clients[at];
+        let Some(pending) = client.pending.get_mut(&sequence) else {
+            panic!("call {sequence} is answered twice: {answer:?}");
+        };
+        if let Some(lost) = &pending.lost_answer {
+            assert_eq!(*lost, entry, "a retry of call {sequence} got another answer");
+        }
+        if is_lost {
+            pending.lost_answer = Some(entry);
+            return;
+        }
+        let pending = client.pending.remove(&sequence).unwrap();
+        client.unacknowledged.push(sequence);
+        let reply = answer.reply.expect("an answer says something");
+        match (reply, pending) {
+            (reply, Pending { expected: Some(expected), .. }) => {
+                let actual = match reply {
+                    Reply::Kv(reply) => Ok(reply.verb.unwrap()),
+                    Reply::Fault(fault) => Err(fault.number),
+                    other => panic!("a map answers {other:?}"),
+                };
+                assert_eq!(actual, expected, "K1: call {sequence}");
+            }
+            (Reply::Queue(reply), pending) => self.queue_reply(at, reply.verb.unwrap(), pending),
+            (Reply::Fault(fault), pending) => {
+                let allowed = [100, 101, 20, 21]; // Empty, Full, TimedOut, Cancelled
+                let is_settling = is_settlement(&pending.command);
+                assert!(allowed.contains(&fault.number) && !is_settling, "{}: {:?}", fault.message, pending.command);
+            }
+            (other, _) => panic!("unexpected: {other:?}"),
+        }
+    }
+
+    fn queue_reply(&mut self, at: usize, reply: queue::reply::Verb, pending: Pending) {
+        match reply {
+            queue::reply::Verb::Put(reply) => {
+                let call::Command::Queue(queue::Command { verb: Some(queue::command::Verb::Put(request)) }) = pending.command
+                else {
+                    panic!("a put was answered that was none");
+                };
+                for (index, item) in request.items.iter().take(reply.ids.len()).enumerate() {
+                    if !reply.duplicates.contains(&(index as u32)) {
+                        self.acknowledged.insert(item.data.clone());
+                    }
+                }
+            }
+            queue::reply::Verb::Get(reply) if !pending.is_cancelled => {
+                let call::Command::Queue(queue::Command { verb: Some(queue::command::Verb::Get(request)) }) = pending.command
+                else {
+                    panic!("a get was answered that was none");
+                };
+                for leased in reply.items {
+                    self.delivered(at, leased, request.buffered);
+                }
+            }
+            queue::reply::Verb::Start(reply) => {
+                let call::Command::Queue(queue::Command { verb: Some(queue::command::Verb::Start(request)) }) =
+                    pending.command
+                else {
+                    panic!("a start was answered that was none");
+                };
+                let lease = request.leases[0];
+                if let Some(payload) = self.clients[at].buffered.remove(&lease)
+                    && reply.not_held.is_empty()
+                {
+                    self.hold(at, lease, payload);
+                }
+            }
+            queue::reply::Verb::Done(reply) => assert!(reply.not_held.is_empty()),
+            queue::reply::Verb::Return(reply) => assert!(reply.not_held.is_empty()),
+            queue::reply::Verb::Stats(stats) => assert_eq!(stats.unfinished, stats.ready + stats.delayed + stats.leased),
+            _ => {}
+        }
+    }
+
+    fn delivered(&mut self, at: usize, leased: queue::Leased, buffered: bool) {
+        let payload = leased.data;
+        assert!(self.issued.contains(&payload), "Q2: {payload:?} was never put");
+        if self.is_calm {
+            assert_eq!(leased.attempt, 1, "nobody died and nothing was returned");
+            let text = std::str::from_utf8(&payload).unwrap();
+            let (producer, number) = text.split_once(' ').unwrap();
+            let deliveries = self.first_deliveries.entry(producer.parse().unwrap()).or_default();
+            deliveries.push((leased.lease, number.parse().unwrap()));
+        }
+        if buffered {
+            // It may have been taken back, and done by another, before this was read: Start will tell.
+            self.clients[at].buffered.insert(leased.lease, payload);
+        } else {
+            self.hold(at, leased.lease, payload);
+        }
+    }
+
+    fn hold(&mut self, at: usize, lease: u64, payload: Bytes) {
+        assert!(!self.done.contains(&payload), "Q4: {payload:?} was done and is delivered");
+        let holder = self.clients.iter().position(|client| client.held.values().any(|held| *held == payload));
+        assert_eq!(holder, None, "Q3: {payload:?} is held twice");
+        self.clients[at].held.insert(lease, payload);
+    }
+
+    fn cancel(&mut self, at: usize) {
+        let client = &mut self.clients[at];
+        let sequences: Vec<u64> = client.pending.keys().copied().collect();
+        let Some(sequence) = self.random.choice(&sequences) else { return };
+        let pending = client.pending.get_mut(sequence).unwrap();
+        // A cancelled settlement may still take place; its item is not followed any further.
+        if !is_settlement(&pending.command) && pending.expected.is_none() && pending.lost_answer.is_none() {
+            pending.is_cancelled = true;
+            client.session.cancel(*sequence);
+        }
+    }
+
+    /// The connection breaks; the client resumes, and sends again what was not answered.
+    fn reconnect(&mut self, at: usize) {
+        let link = self.new_link();
+        let client = &mut self.clients[at];
+        client.session.detach(client.epoch);
+        let unheard: Vec<v1::Range> =
+            client.pending.keys().map(|sequence| v1::Range { first: *sequence, count: 1 }).collect();
+        client.unacknowledged.clear();
+        client.epoch = client.session.attach(link.clone(), Some(&unheard), self.clock.now());
+        client.link = link;
+        let session = client.session.clone();
+        let again: Vec<(u64, call::Command, bool)> = client
+            .pending
+            .iter()
+            .map(|(sequence, pending)| (*sequence, pending.command.clone(), pending.is_cancelled))
+            .collect();
+        for (sequence, command, is_cancelled) in again {
+            // As it would come over the wire.
+            let entry = v1::ClientEntry { sequence, entry: Some(client_entry::Entry::Call(v1::Call { command: Some(command) })) };
+            let decoded = v1::ClientEntry::decode(entry.encode_to_vec().as_slice()).unwrap();
+            let Some(client_entry::Entry::Call(call)) = decoded.entry else { unreachable!() };
+            self.table.call(&session, sequence, call.command);
+            if is_cancelled {
+                session.cancel(sequence);
+            }
+        }
+    }
+
+    fn die(&mut self, at: usize) {
+        let fresh = self.new_client();
+        let dead = std::mem::replace(&mut self.clients[at], fresh);
+        self.table.end(&dead.session, "simulated death");
+        self.bury(dead);
+    }
+
+    fn fall_silent(&mut self, at: usize) {
+        let fresh = self.new_client();
+        let silent = std::mem::replace(&mut self.clients[at], fresh);
+        self.clock.advance(TTL_MS + 1);
+        for client in &self.clients {
+            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
+        }
+        self.table.end_silent();
+        self.bury(silent);
+        self.wake();
+    }
+
+    /// Nothing is given to the dead.
+    fn bury(&mut self, dead: Client) {
+        let sequence = dead.next_sequence;
+        let request = queue::GetRequest { object: object("q"), ..Default::default() };
+        self.table.call(&dead.session, sequence, Some(queue_call(queue::command::Verb::Get(request))));
+        assert_eq!(self.table.count(), CLIENTS, "a session outlived its client");
+    }
+
+    fn pass_time(&mut self) {
+        self.clock.advance(self.random.u64(0..40));
+        for client in &self.clients {
+            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        while self.agenda.wake_one(self.clock.now()) {}
+    }
+
+    fn check(&self) {
+        for host in [&self.queue, &self.kv] {
+            if let Some(violation) = host.violation() {
+                panic!("{}: {violation}", host.name());
+            }
+        }
+    }
+
+    /// Everybody reads everything: nobody may wait for what is there.
+    fn rest(&mut self) {
+        self.operate_resume();
+        self.wake();
+        (0..CLIENTS).for_each(|at| self.read(at, false));
+        let (_, figures) = self.queue.figures();
+        let figure = |name: &str| figures.iter().find(|(figure, _)| *figure == name).unwrap().1;
+        let waits = |verb: fn(&queue::command::Verb) -> bool| {
+            self.clients.iter().flat_map(|client| client.pending.values()).any(|pending| match &pending.command {
+                call::Command::Queue(queue::Command { verb: Some(pending) }) => verb(pending),
+                _ => false,
+            })
+        };
+        if figure("ready") > 0 {
+            assert!(!waits(|verb| matches!(verb, queue::command::Verb::Get(_))), "a getter starves");
+        }
+        if figure("ready") + figure("delayed") < MAXSIZE {
+            assert!(!waits(|verb| matches!(verb, queue::command::Verb::Put(_))), "a putter starves");
+        }
+        if figure("unfinished") == 0 {
+            assert!(!waits(|verb| matches!(verb, queue::command::Verb::Join(_))), "a joiner hangs");
+        }
+    }
+
+    fn operate_resume(&mut self) {
+        let request = queue::PauseRequest { object: object("q"), resume: true };
+        self.call(0, queue_call(queue::command::Verb::Pause(request)), None);
+    }
+
+    /// Everybody dies; whoever comes after finds all that was acknowledged and not done.
+    fn finish(mut self) {
+        self.rest();
+        if self.is_calm {
+            self.check_order();
+            self.is_calm = false;
+        }
+        (0..CLIENTS).for_each(|at| self.die(at));
+        self.clock.advance(TTL_MS / 2);
+        self.wake();
+        let object = object("q");
+        let mut left = BTreeSet::new();
+        let unpark = queue::UnparkRequest { object: object.clone(), ids: vec![] };
+        self.call(0, queue_call(queue::command::Verb::Unpark(unpark)), None);
+        let get = queue::GetRequest { object: object.clone(), max: 10_000, ..Default::default() };
+        self.call(0, queue_call(queue::command::Verb::Get(get)), None);
+        self.read(0, false);
+        for (lease, payload) in std::mem::take(&mut self.clients[0].held) {
+            assert!(left.insert(payload), "Q3: an item is there twice");
+            let done = queue::DoneRequest { object: object.clone(), leases: vec![lease], oldest: 0 };
+            self.call(0, queue_call(queue::command::Verb::Done(done)), None);
+        }
+        let lost: Vec<_> =
+            self.acknowledged.iter().filter(|item| !self.done.contains(*item) && !left.contains(*item)).collect();
+        // A queued item whose payload was replaced is no loss; this simulation never replaces.
+        assert!(lost.is_empty(), "Q1: acknowledged and gone: {lost:?}");
+        let join = queue::JoinRequest { object, wait_ms: 0 };
+        self.call(0, queue_call(queue::command::Verb::Join(join)), None);
+        self.read(0, false);
+        assert!(self.clients[0].pending.is_empty());
+        self.check();
+    }
+
+    fn check_order(&mut self) {
+        for (producer, deliveries) in &mut self.first_deliveries {
+            deliveries.sort_unstable();
+            let numbers: Vec<u64> = deliveries.iter().map(|(_, number)| *number).collect();
+            assert!(numbers.is_sorted(), "Q6: producer {producer} is delivered out of order: {numbers:?}");
+        }
+    }
+}
+
+impl Model {
+    fn entry(&self, key: &str) -> Option<kv::Entry> {
+        let (data, created, modified) = self.entries.get(key)?;
+        let codec = if key.starts_with("count") { 1 } else { 0 };
+        Some(kv::Entry {
+            key: key.to_owned(),
+            value: Some(v1::Value { data: data.clone(), codec }),
+            create_revision: *created,
+            modify_revision: *modified,
+            ..Default::default()
+        })
+    }
+
+    fn set(&mut self, key: String, data: Bytes) -> u64 {
+        self.revision += 1;
+        let created = self.entries.get(&key).map_or(self.revision, |(_, created, _)| *created);
+        self.entries.insert(key, (data, created, self.revision));
+        self.revision
+    }
+}
+
+fn object(name: &str) -> Option<ObjectRef> {
+    Some(ObjectRef { name: name.to_owned(), epoch: 0 })
+}
+
+fn queue_call(verb: queue::command::Verb) -> call::Command {
+    call::Command::Queue(queue::Command { verb: Some(verb) })
+}
+
+fn is_settlement(command: &call::Command) -> bool {
+    use queue::command::Verb;
+    let call::Command::Queue(queue::Command { verb: Some(verb) }) = command else { return false };
+    matches!(verb, Verb::Done(_) | Verb::Return(_) | Verb::Park(_) | Verb::Start(_))
+}
