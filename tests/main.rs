@@ -2,8 +2,11 @@
 
 #![allow(missing_docs)]
 
+mod attacks;
+mod cli;
+mod engine;
 #[allow(dead_code)] // not every test uses all of it
 mod harness;
 mod interop;
-mod simulation;
 mod scenarios;
+mod simulation;

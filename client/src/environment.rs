@@ -55,3 +55,27 @@ fn read_descriptor(number: &str) -> Result<Vec<u8>> {
     file.take(KEY_BYTES_MAX as u64 + 1).read_to_end(&mut secret).map_err(failed)?;
     if secret.len() > KEY_BYTES_MAX { Err(KeyError::Long { path }.into()) } else { Ok(secret) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Seek, Write},
+        os::fd::AsRawFd,
+    };
+
+    #[test]
+    fn a_key_comes_through_a_descriptor() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 32]).unwrap();
+        let number = file.as_raw_fd().to_string();
+        assert_eq!(read_descriptor(&number).unwrap(), [7; 32], "from its beginning, wherever the descriptor stands");
+        file.write_all(&[7; KEY_BYTES_MAX]).unwrap();
+        assert!(matches!(read_descriptor(&number), Err(Error::NoKey(KeyError::Long { .. }))));
+        file.rewind().unwrap();
+        for wrong in ["-1", "three", "999999"] {
+            let error = read_descriptor(wrong).unwrap_err();
+            assert!(error.to_string().starts_with("BURSAR_AUTHKEY_FD: "), "{error}");
+        }
+    }
+}

@@ -269,3 +269,29 @@ impl futures_util::Stream for Outgoing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resuming(epoch: u64, attempts: u64) -> Session {
+        let session = Session::new();
+        *session.identity.lock() = Some(Identity { session_id: 1, token: Bytes::new(), epoch, attempts });
+        session
+    }
+
+    /// The answer to an Open gets lost with its connection: the broker has raised the epoch, and the next Open comes with the old one.
+    #[test]
+    fn an_epoch_that_an_own_lost_open_raised_is_adopted() {
+        let session = resuming(3, 3);
+        assert!(session.adopt_epoch(5), "two were lost, the third was refused");
+        assert!(!session.adopt_epoch(6), "nothing is left that could have raised it once more");
+    }
+
+    #[test]
+    fn an_epoch_that_somebody_else_raised_is_not() {
+        assert!(!resuming(3, 1).adopt_epoch(4), "the only Open is the refused one");
+        assert!(!resuming(3, 2).adopt_epoch(5));
+        assert!(!Session::new().adopt_epoch(1));
+    }
+}

@@ -1,7 +1,9 @@
 //! The key-value store: a map from text to values, with revisions, expiry and watches.
 
+mod builder;
 mod watch;
 
+pub use builder::Builder;
 pub use watch::{Since, Watch, WatchEvent};
 
 use super::{Handle, Wanted, to_ms};
@@ -49,75 +51,6 @@ impl<V> Clone for Kv<V> {
 impl<V> fmt::Debug for Kv<V> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Kv").field("name", &self.name()).field("epoch", &self.epoch()).finish()
-    }
-}
-
-/// What a store is to be, before it is opened. What is not said is the broker's default.
-///
-/// ```
-/// # let broker = bursar_server::testing::TestBroker::start();
-/// # bursar::blocking::block_on(async {
-/// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
-/// let settings: bursar::Kv<String> = manager.kv("settings").max_keys(100).create().await?;
-/// assert!(settings.was_created());
-/// # Ok::<(), bursar::Error>(()) }).unwrap();
-/// ```
-#[derive(Clone, Debug)]
-#[must_use = "nothing happens before open, create or open_or_create"]
-pub struct Builder<V> {
-    wanted: Wanted,
-    options: wire::Options,
-    values: PhantomData<fn(V) -> V>,
-}
-
-impl<V: Payload> Builder<V> {
-    pub(crate) fn new(manager: Manager, name: &str) -> Builder<V> {
-        Builder { wanted: Wanted::new(manager, name), options: wire::Options::default(), values: PhantomData }
-    }
-
-    /// At most this many keys. The default is 1,000,000.
-    pub fn max_keys(mut self, keys: u64) -> Builder<V> {
-        self.options.max_keys = keys;
-        self
-    }
-
-    /// At most this many bytes of keys and values. The default is 1 GiB.
-    pub fn max_bytes(mut self, bytes: u64) -> Builder<V> {
-        self.options.max_bytes = bytes;
-        self
-    }
-
-    /// How many changes are kept for watchers that lag behind; who lags more gets the map afresh. The default is 10,000.
-    pub fn events_max(mut self, events: u32) -> Builder<V> {
-        self.options.events_max = events;
-        self
-    }
-
-    /// The store goes with the last session that opened it.
-    pub fn ephemeral(mut self) -> Builder<V> {
-        self.wanted.ephemeral = true;
-        self
-    }
-
-    /// Opens the store, and creates it if no object has the name. Fault: `Mismatch`, when an object has the name and is of another
-    /// kind or has other options.
-    pub async fn open_or_create(self) -> Result<Kv<V>> {
-        self.ask(Mode::OpenOrCreate).await
-    }
-
-    /// Creates the store. Fault: `AlreadyExists`.
-    pub async fn create(self) -> Result<Kv<V>> {
-        self.ask(Mode::Create).await
-    }
-
-    /// Opens the store as it is, whatever its options. Faults: `NoSuchObject`; `Mismatch`, when it is no key-value store.
-    pub async fn open(self) -> Result<Kv<V>> {
-        self.ask(Mode::Open).await
-    }
-
-    async fn ask(self, mode: Mode) -> Result<Kv<V>> {
-        let handle = self.wanted.open(mode, Kind::Kv(self.options)).await?;
-        Ok(Kv { handle, values: PhantomData })
     }
 }
 

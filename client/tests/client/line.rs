@@ -6,7 +6,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::{
@@ -19,8 +19,10 @@ pub struct Line {
     broker: watch::Sender<MemoryConnector>,
     cut: Arc<Notify>,
     is_closed: Arc<AtomicBool>,
-    /// Nothing passes from the broker to the client.
-    muted: watch::Sender<bool>,
+    /// How many connections were made.
+    made: Arc<AtomicU64>,
+    /// Nothing passes from the broker to the client on the connections up to this one.
+    muted: watch::Sender<u64>,
 }
 
 impl Line {
@@ -29,13 +31,13 @@ impl Line {
             broker: watch::Sender::new(broker.connector()),
             cut: Arc::default(),
             is_closed: Arc::default(),
-            muted: watch::Sender::new(false),
+            made: Arc::default(),
+            muted: watch::Sender::new(0),
         }
     }
 
-    /// The connection breaks; new ones can be made, and are not muted.
+    /// The connection breaks; new ones can be made.
     pub fn cut(&self) {
-        self.muted.send_replace(false);
         self.cut.notify_waiters();
     }
 
@@ -51,8 +53,9 @@ impl Line {
         self.cut();
     }
 
+    /// What the broker says does not arrive any more; on new connections it does.
     pub fn mute(&self) {
-        self.muted.send_replace(true);
+        self.muted.send_replace(self.made.load(Ordering::SeqCst));
     }
 
     pub fn connector(&self) -> impl Connector + use<> {
@@ -70,11 +73,12 @@ impl Line {
         let broker = self.broker.borrow().clone();
         let broker = broker.connect().await?;
         let (client, near) = duplex(64 << 10);
-        tokio::spawn(self.carry(near, broker));
+        let number = self.made.fetch_add(1, Ordering::SeqCst) + 1;
+        tokio::spawn(self.carry(number, near, broker));
         Ok(Box::new(client))
     }
 
-    async fn carry(self, near: DuplexStream, broker: DuplexStream) {
+    async fn carry(self, number: u64, near: DuplexStream, broker: DuplexStream) {
         let (mut from_client, to_client) = split(near);
         let (from_broker, mut to_broker) = split(broker);
         let mut muted = self.muted.subscribe();
@@ -82,21 +86,22 @@ impl Line {
         let cut = self.cut.notified();
         tokio::select! {
             _ = tokio::io::copy(&mut from_client, &mut to_broker) => {}
-            _ = carry_unless_muted(from_broker, to_client, &mut muted) => {}
+            _ = carry_unless_muted(number, from_broker, to_client, &mut muted) => {}
             () = cut => {}
         }
     }
 }
 
 async fn carry_unless_muted(
+    number: u64,
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    muted: &mut watch::Receiver<bool>,
+    muted: &mut watch::Receiver<u64>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let bytes = from.read(&mut buffer).await?;
-        if bytes == 0 || muted.wait_for(|muted| !muted).await.is_err() {
+        if bytes == 0 || muted.wait_for(|muted| *muted < number).await.is_err() {
             return Ok(());
         }
         to.write_all(&buffer[..bytes]).await?;

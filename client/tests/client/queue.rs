@@ -39,8 +39,8 @@ fn put_many_keeps_the_order_through_a_narrow_queue() {
     block_on(async {
         let queue: Queue<u32> = manager.queue("narrow").maxsize(3).create().await.unwrap();
         let taken = RefCell::new(Vec::new());
-        let (ids, ()) = try_join(queue.put_many(0..2000), async {
-            while taken.borrow().len() < 2000 {
+        let (ids, ()) = try_join(queue.put_many(0..500), async {
+            while taken.borrow().len() < 500 {
                 for lease in queue.get_many(100, Wait::Forever).await? {
                     taken.borrow_mut().push(*lease);
                     lease.done().await?;
@@ -50,11 +50,9 @@ fn put_many_keeps_the_order_through_a_narrow_queue() {
         })
         .await
         .unwrap();
-        assert_eq!(ids.len(), 2000);
-        assert_eq!(taken.into_inner(), (0..2000).collect::<Vec<_>>());
-        let error = queue.put_many(0..1).await.and(queue.put_within(1, Wait::Never).await).map(drop);
-        error.unwrap();
-        queue.put_many(1..2).await.unwrap();
+        assert_eq!(ids.len(), 500);
+        assert_eq!(taken.into_inner(), (0..500).collect::<Vec<_>>());
+        queue.put_many(0..3).await.unwrap();
         assert!(matches!(queue.put_within(9, Wait::Never).await.unwrap_err().fault(), Some(Fault::Full { maxsize: 3, .. })));
     });
 }

@@ -65,6 +65,19 @@ fn a_call_whose_answer_is_lost_has_one_effect_and_gets_the_same_answer() {
     });
 }
 
+/// A connection that swallows everything looks alive to the system for a long time.
+#[test]
+fn a_silent_connection_is_replaced_while_the_session_lives() {
+    let broker = TestBroker::start();
+    block_on(async {
+        let (line, manager, _witness) = on_a_line(&broker, Some(Duration::from_secs(2))).await;
+        let queue: Queue<u32> = manager.queue("jobs").create().await.unwrap();
+        line.mute();
+        queue.put(1).await.unwrap();
+        assert_eq!(queue.stats().await.unwrap().put, 1);
+    });
+}
+
 #[test]
 fn a_session_that_cannot_resume_in_time_is_lost_and_says_what_may_have_happened() {
     let broker = TestBroker::start();
@@ -91,9 +104,12 @@ fn a_session_that_cannot_resume_in_time_is_lost_and_says_what_may_have_happened(
 #[test]
 fn a_stopping_broker_waits_until_what_is_held_is_settled_and_no_longer() {
     let mut broker = TestBroker::start_with(|config| config.limits.shutdown_grace = Duration::from_secs(3600));
-    let manager = connect(&broker);
-    let idle = connect(&broker);
     block_on(async {
+        let brief = || async {
+            let builder = Manager::builder().address(broker.address())?.authkey(broker.authkey());
+            builder.ttl(Duration::from_millis(500)).connect().await
+        };
+        let (manager, idle) = (brief().await.unwrap(), brief().await.unwrap());
         let queue: Queue<u32> = manager.queue("jobs").create().await.unwrap();
         queue.put(7).await.unwrap();
         let lease = queue.get().await.unwrap();

@@ -333,23 +333,22 @@ impl Queue {
             return Decision::Refuse(fault);
         }
         let mut batch = Batch::new(self);
-        let mut taken_keys: HashMap<&Bytes, u64> = HashMap::new();
+        let mut taken_keys: HashMap<&Bytes, (u64, bool)> = HashMap::new();
         for item in items {
-            let earlier = taken_keys.get(&item.unique_key).copied();
-            let room = match (item.unique_key.is_empty(), earlier) {
-                (true, _) => batch.add(item, now),
-                // A key twice in one batch: nobody can have leased the first one yet.
-                (false, Some(id)) => batch.add_again(item, id, true),
-                (false, None) => match self.holder_of_key(&item.unique_key) {
-                    Some((id, queued)) => batch.add_again(item, id, queued),
-                    None => batch.add(item, now),
-                },
+            // A key twice in one batch: what the first one became, nobody can have leased since.
+            let holder = || taken_keys.get(&item.unique_key).copied().or_else(|| self.holder_of_key(&item.unique_key));
+            let holder = if item.unique_key.is_empty() { None } else { holder() };
+            let room = match holder {
+                Some((id, queued)) => batch.add_again(item, id, queued),
+                None => batch.add(item, now),
             };
             if !room {
                 break;
             }
             if !item.unique_key.is_empty() {
-                taken_keys.entry(&item.unique_key).or_insert(*batch.ids.last().expect("it was just added"));
+                let is_queued = holder.is_none_or(|(_, queued)| queued);
+                let id = *batch.ids.last().expect("it was just added");
+                taken_keys.entry(&item.unique_key).or_insert((id, is_queued));
             }
         }
         batch.decision()

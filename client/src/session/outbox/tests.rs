@@ -1,6 +1,8 @@
 //! The outbox, without a runtime: what is said when, and what is kept for how long.
 
 use super::*;
+use bursar_proto::limits;
+use prost::Message;
 
 struct Sender {
     outbox: Outbox,

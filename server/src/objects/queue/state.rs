@@ -313,8 +313,10 @@ impl Queue {
     }
 
     pub(super) fn will_be_parked(&self, session: SessionId, lease: u64, how: Return) -> bool {
-        let item = &self.leases[&(session, lease)].item;
+        let Lease { item, buffered } = &self.leases[&(session, lease)];
         match how {
+            // Taken back, however it is returned.
+            _ if *buffered => false,
             Return::Failed => item.failures() + 1 >= self.options.max_failures,
             Return::Crashed => item.crashes() + 1 >= self.options.max_crashes,
             Return::Released | Return::TakenBack => false,
@@ -334,9 +336,16 @@ impl Queue {
     }
 
     pub(super) fn parked_after(&self, after_id: u64, limit: usize) -> (Vec<Parked>, bool) {
-        let mut rest = self.parked.range(after_id.saturating_add(1)..).map(|(_, parked)| parked.clone());
-        let items = rest.by_ref().take(limit).collect();
-        (items, rest.next().is_some())
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        for parked in self.parked.range(after_id.saturating_add(1)..).map(|(_, parked)| parked) {
+            bytes += parked.item.data.len();
+            let fits = items.is_empty() || bytes <= bursar_proto::limits::REPLY_BYTES_MAX;
+            if items.len() == limit || !fits {
+                return (items, true);
+            }
+            items.push(parked.clone());
+        }
+        (items, false)
     }
 
     pub(super) fn front(&self, limit: usize) -> Vec<Item> {
