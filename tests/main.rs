@@ -10,3 +10,4 @@ mod harness;
 mod interop;
 mod scenarios;
 mod simulation;
+mod tidy;

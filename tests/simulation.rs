@@ -638,6 +638,11 @@ impl Simulation {
         if figure("ready") + figure("delayed") < MAXSIZE {
             assert!(!waits(|verb| matches!(verb, queue::command::Verb::Put(_))), "a putter starves");
         }
+        let count = |of: fn(&Client) -> usize| self.clients.iter().map(of).sum::<usize>() as u64;
+        let (held, buffered) = (count(|client| client.held.len()), count(|client| client.buffered.len()));
+        let leased = figure("leased");
+        // What is buffered may have been taken back; what is held may not; and nobody else has anything.
+        assert!((held..=held + buffered).contains(&leased), "{leased} leased, {held} held, {buffered} buffered");
         if figure("unfinished") == 0 {
             assert!(!waits(|verb| matches!(verb, queue::command::Verb::Join(_))), "a joiner hangs");
         }

@@ -130,6 +130,35 @@ def returning_and_parking(broker):
     expect(jobs.figures("put", "done", "dropped", "leased", "parked"), (2, 0, 1, 1, 0), "the books")
 
 
+def pages_of_parked_items(broker):
+    """A reply has at most 1 MiB of payloads, or one item."""
+    jobs, half = Queue(broker, broker.new_queue()), bytes(600 << 10)
+    jobs.put(half, half, half)
+    jobs.Park(ids=[1, 2, 3])
+    page = jobs.Parked(limit=1000)
+    expect(([item.item.id for item in page.items], page.more), ([1], True), "the first page")
+    page = jobs.Parked(after_id=2)
+    expect(([item.item.id for item in page.items], page.more), ([3], False), "the last page")
+
+
+def buffering(address, secret, broker):
+    """What is only buffered goes to whoever asks, and is no attempt."""
+    other = wire.Broker(address, secret)
+    jobs = Queue(broker, broker.new_queue(max_failures=1))
+    theirs = Queue(other, jobs.object)
+    jobs.put(b"a", b"b")
+    first, second = theirs.get(max=2, buffered=True)
+    taken = jobs.get()[0]
+    expect((taken.data, taken.attempt, taken.lease != second.lease), (b"b", 1, True), "the newest buffered item")
+    expect(list(theirs.Start(leases=[first.lease, second.lease]).not_held), [second.lease], "what was taken back")
+    refused(Code.UNAVAILABLE, "Empty", lambda: jobs.Get())
+    jobs.put(b"c")
+    third = theirs.get(buffered=True)[0]
+    returned = theirs.Return(leases=[third.lease], reason=queue_pb2.FAILED)
+    expect((returned.parked, jobs.get()[0].failures), (0, 0), "a buffered item cannot fail")
+    other.close()
+
+
 def a_lease_goes_back_when_the_connection_closes(address, secret, broker):
     jobs = Queue(broker, broker.new_queue())
     jobs.put(b"precious")
@@ -344,6 +373,8 @@ if __name__ == "__main__":
     options_of_items(broker)
     a_put_waits_for_room(broker)
     returning_and_parking(broker)
+    pages_of_parked_items(broker)
+    buffering(address, secret, broker)
     a_lease_goes_back_when_the_connection_closes(address, secret, broker)
     a_cancelled_get_swallows_nothing(broker)
     closing(broker)

@@ -6,12 +6,9 @@ mod watch;
 pub use builder::Builder;
 pub use watch::{Since, Watch, WatchEvent};
 
-use super::{Handle, Wanted, to_ms};
+use super::{Handle, to_ms};
 use crate::{Error, Fault, Manager, Payload, Raw, Result};
-use bursar_proto::v1::{
-    self, kv as wire,
-    registry::{Mode, options::Kind},
-};
+use bursar_proto::v1::{self, kv as wire};
 use std::{borrow::Borrow, fmt, marker::PhantomData, time::Duration};
 
 const PUT: &str = "kv.put";

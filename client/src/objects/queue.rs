@@ -16,15 +16,9 @@ pub use info::{Event, Parked, Seen, Stats};
 pub use lease::Lease;
 pub(crate) use work::{next, settle};
 
-use super::{Handle, Wanted, to_ms};
+use super::{Handle, to_ms};
 use crate::{Error, Manager, Payload, Raw, Result, Wait};
-use bursar_proto::{
-    Fault, limits,
-    v1::{
-        queue as wire,
-        registry::{Mode, options::Kind},
-    },
-};
+use bursar_proto::{Fault, limits, v1::queue as wire};
 use std::{borrow::Borrow, collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
 const PUT: &str = "queue.put";

@@ -4,6 +4,8 @@
 //! one connection could make the broker hold a whole message for each of its streams.
 
 use super::Connection;
+use crate::faults;
+use bursar_proto::Fault;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -12,6 +14,8 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Compressed flag and length.
 const PREFIX_BYTES: usize = 5;
@@ -31,12 +35,11 @@ impl Metered {
         Metered { body, connection, boundary: Boundary::default(), counted: 0 }
     }
 
-    fn count(&mut self, partial: u64) -> Result<(), tonic::Status> {
-        if partial > self.counted && partial - self.counted > self.connection.parts_budget() {
-            return Err(crate::faults::status(&bursar_proto::Fault::LimitReached {
-                what: "bytes in partly received messages".into(),
-                limit: self.counted + self.connection.parts_budget(),
-            }));
+    fn count(&mut self, partial: u64) -> Result<(), BoxError> {
+        let budget = self.connection.parts_budget();
+        if partial.saturating_sub(self.counted) > budget {
+            let (what, limit) = ("bytes in partly received messages".into(), self.counted + budget);
+            return Err(faults::status(&Fault::LimitReached { what, limit }).into());
         }
         self.connection.account_parts(self.counted, partial);
         self.counted = partial;
@@ -46,12 +49,9 @@ impl Metered {
 
 impl Body for Metered {
     type Data = Bytes;
-    type Error = tonic::Status;
+    type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -64,7 +64,7 @@ impl Body for Metered {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(tonic::Status::from_error(Box::new(error))))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
