@@ -4,6 +4,7 @@ mod arguments;
 mod kind;
 mod play;
 mod script;
+mod sdk;
 mod wire;
 
 use play::{Driver, play};
@@ -36,4 +37,19 @@ fn play_all(mut driver: impl Driver) {
 #[test]
 fn kind() {
     play_all(kind::Kinds::new());
+}
+
+#[test]
+fn sdk_over_unix() {
+    play_all(sdk::Sdk::new(sdk::Transport::Unix));
+}
+
+#[test]
+fn sdk_over_tcp() {
+    play_all(sdk::Sdk::new(sdk::Transport::Tcp));
+}
+
+#[test]
+fn sdk_in_memory() {
+    play_all(sdk::Sdk::new(sdk::Transport::Memory));
 }

@@ -201,7 +201,8 @@ fn r10_silent_connections_disturb_nobody_and_are_reaped() {
     ));
 }
 
-/// With the limits as they are: strangers are turned away beyond a number, and whoever is in is not disturbed.
+/// Strangers are turned away beyond their number, and whoever is in is not disturbed. They were counted by the tasks that serve them:
+/// a burst was accepted before the first of these tasks ran, and the number was exceeded.
 #[test]
 fn r10_strangers_are_turned_away_beyond_their_number() {
     let crowd = affordable(CROWD);

@@ -39,6 +39,8 @@ fn redelivery(broker: &Broker, name: &str, address: &str, ttl: Duration, lose: i
     elapsed
 }
 
+/// The broker had the pidfd of its peer in a future, which it dropped as soon as the connection had proved its key: whoever was killed
+/// afterwards was noticed by silence only, after the ttl.
 #[test]
 fn r04_a_killed_consumer_gives_back_at_once() {
     let broker = Broker::start();

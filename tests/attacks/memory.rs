@@ -52,8 +52,11 @@ async fn half_a_message(wire: &Wire, path: &'static str) -> Option<mpsc::Sender<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r12_partial_messages_on_many_streams() {
-    const CONNECTIONS: usize = 6;
-    const STREAMS: usize = 40;
+    let var = |name: &str, default| std::env::var(name).ok().map_or(default, |v| v.parse().unwrap());
+    #[allow(non_snake_case)]
+    let CONNECTIONS: usize = var("CONN", 6);
+    #[allow(non_snake_case)]
+    let STREAMS: usize = var("STR", 40);
     let broker = Broker::start_limited(
         "partial_bytes = \"32 MiB\"\npartial_bytes_per_connection = \"8 MiB\"\npayload_bytes = \"4 MiB\"",
     );

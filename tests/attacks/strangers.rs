@@ -90,8 +90,7 @@ async fn r08_every_rpc_is_closed_to_every_wrong_credential() {
     let broker = Broker::start();
     let key = broker.authkey();
     let owner = Wire::proven(&broker).await;
-    let status = |wire: &Wire| wire.unary::<_, v1::registry::StatusReply>("/bursar.v1.registry.Registry/Status", v1::registry::StatusRequest {});
-    let mut attacker = Wire::stranger(&broker).await;
+    let attacker = Wire::stranger(&broker).await;
 
     // What the attacker may have seen or made up. Its own connection has proved a key, for half of the cases.
     let stolen = Bytes::copy_from_slice(owner.credential.as_ref().unwrap().as_encoded_bytes());
@@ -151,7 +150,8 @@ async fn r08_every_rpc_is_closed_to_every_wrong_credential() {
         let seen = call(&attacker, path, &[in_base64(&own)], &[]).await.unwrap();
         assert_ne!(seen.grpc_status(), Some(&b"16"[..]), "{path}");
     }
-    let status = status(&owner).await.unwrap();
+    let status = owner.unary("/bursar.v1.registry.Registry/Status", v1::registry::StatusRequest {}).await;
+    let status: v1::registry::StatusReply = status.unwrap();
     assert_eq!(status.objects, 0, "nothing was executed");
     figure("R08", format!("calls with wrong credentials {cases}, admitted 0, distinguishable 0"));
 }

@@ -290,35 +290,35 @@ fn queue_outcome(reply: queue::reply::Verb) -> Outcome {
 }
 
 /// `item ID PAYLOAD`.
-pub fn item(id: u64, payload: Raw) -> Part {
+fn item(id: u64, payload: Raw) -> Part {
     Part::of(["item".into(), id.to_string(), Payload(payload).to_string()])
 }
 
 /// With a field for every header.
-pub fn with_headers(part: Part, headers: &HashMap<String, String>) -> Part {
+fn with_headers(part: Part, headers: &HashMap<String, String>) -> Part {
     headers.iter().fold(part, |part, (key, value)| part.with(&format!("header.{key}"), quote(value)))
 }
 
-fn leased(leased: queue::Leased) -> Part {
+pub fn leased(leased: queue::Leased) -> Part {
     let queue::Leased { lease, id, attempt, data, codec, priority, headers, put_ms: _, failures, crashes } = leased;
     let part = item(id, Raw { data, codec }).with("attempt", attempt).with("lease", lease).with("priority", priority);
     with_headers(part, &headers).with("failures", failures).with("crashes", crashes).named(lease)
 }
 
-fn seen(seen: queue::Seen) -> Part {
+pub fn seen(seen: queue::Seen) -> Part {
     let queue::Seen { id, data, codec, priority, headers, put_ms: _, failures, crashes, unique_key } = seen;
     let unique_key = if unique_key.is_empty() { "none".into() } else { String::from_utf8_lossy(&unique_key) };
     let part = item(id, Raw { data, codec }).with("priority", priority).with("unique_key", unique_key);
     with_headers(part, &headers).with("failures", failures).with("crashes", crashes)
 }
 
-fn parked(parked: queue::ParkedItem) -> Part {
+pub fn parked(parked: queue::ParkedItem) -> Part {
     let queue::ParkedItem { item, why, parked_ms: _, history } = parked;
     let history = history.into_iter().map(|event| event.what);
     seen(item.expect("a parked item is an item")).with("why", quote(&why)).with_list("history", history)
 }
 
-fn stats(stats: &queue::StatsReply) -> Part {
+pub fn stats(stats: &queue::StatsReply) -> Part {
     let queue::StatsReply { ready, delayed, leased, parked, unfinished, bytes, oldest_ms, closed, paused, .. } = *stats;
     let queue::StatsReply { put, done, expired, dropped, failures, crashes, released, taken_back, .. } = *stats;
     let figures = [
@@ -381,7 +381,7 @@ fn kv_outcome(verb: &str, reply: kv::reply::Verb, letter: &dyn Fn(u64) -> String
 }
 
 /// What a key holds.
-fn held(entry: kv::Entry, letter: &dyn Fn(u64) -> String) -> Part {
+pub fn held(entry: kv::Entry, letter: &dyn Fn(u64) -> String) -> Part {
     let kv::Entry { key: _, value, create_revision, modify_revision, ttl_left_ms, session } = entry;
     let v1::Value { data, codec } = value.unwrap_or_default();
     let or_none = |number: u64, text: String| if number == 0 { "none".to_owned() } else { text };

@@ -166,7 +166,8 @@ impl Outbox {
         let cancelled = Cancelled { beat: self.next_beat, confirmed: false, answered: call.answered.is_some() };
         self.cancelled.insert(sequence, cancelled);
         if self.open && !being_cut {
-            }
+            self.urgent.push_back(encode(Entry::Cancel(v1::Cancel { sequence })));
+        }
     }
 
     /// Nothing more is taken; the Close goes out behind what is here.

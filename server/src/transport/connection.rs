@@ -98,7 +98,8 @@ pub struct Connection {
     /// The session of unary calls.
     implicit: Mutex<Implicit>,
     sequence: AtomicU64,
-    process: Mutex<Option<ProcessWatch>>,
+    /// Shared with whoever waits for its exit, so that a wait which is given up takes nothing along.
+    process: Mutex<Option<Arc<ProcessWatch>>>,
     process_known: Notify,
 }
 
@@ -123,7 +124,7 @@ impl Implicit {
 impl Connection {
     pub(super) fn new(id: u64, peer: Peer, clock: Clock, budget: Arc<PartialBytes>) -> Connection {
         let process = match peer {
-            Peer::Unix { pid: Some(pid), .. } => ProcessWatch::of_peer(pid),
+            Peer::Unix { pid: Some(pid), .. } => ProcessWatch::of_peer(pid).map(Arc::new),
             _ => None,
         };
         Connection {
@@ -191,7 +192,7 @@ impl Connection {
         {
             let mut watch = self.process.lock();
             if watch.is_none() {
-                *watch = ProcessWatch::of_claim(process);
+                *watch = ProcessWatch::of_claim(process).map(Arc::new);
                 self.process_known.notify_one();
             }
         }
@@ -245,20 +246,13 @@ impl Connection {
         }
     }
 
-    /// Waits until the peer's process exits. For ever, if that cannot be seen.
+    /// Waits until the peer's process exits. For ever, if that cannot be seen. May be dropped at any await, and be asked again.
     pub(super) async fn process_exit(&self) {
         loop {
-            let watch = self.process.lock().take();
+            let watch = self.process.lock().clone();
             match watch {
-                Some(watch) => {
-                    let ended = watch.exit().await;
-                    // Whoever asks again is told again.
-                    *self.process.lock() = Some(watch);
-                    if ended {
-                        return;
-                    }
-                    std::future::pending::<()>().await;
-                }
+                Some(watch) if watch.exit().await => return,
+                Some(_) => std::future::pending().await,
                 None => self.process_known.notified().await,
             }
         }

@@ -137,16 +137,17 @@ impl Server {
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(id, peer, self.clock.clone(), self.partial.clone()));
-        let count = Counted::new(&self.table.connections);
+        // Counted here and not in the task: many may be accepted before the first of their tasks runs.
+        let (count, stranger) = (Counted::new(&self.table.connections), Counted::new(&self.pre_auth));
         let server = self.clone();
         self.tasks.spawn(async move {
-            server.drive(stream, &connection).await;
+            server.drive(stream, &connection, stranger).await;
             drop(count);
             server.after(&connection).await;
         });
     }
 
-    async fn drive(&self, stream: Stream, connection: &Arc<Connection>) {
+    async fn drive(&self, stream: Stream, connection: &Arc<Connection>, stranger: Counted) {
         let gate = Gate { connection: connection.clone(), keyring: self.keyring.clone(), routes: self.routes.clone() };
         let io = TokioIo::new(Heard { stream, connection: connection.clone() });
         let streams = TaskTracker::new();
@@ -162,15 +163,15 @@ impl Server {
             .keep_alive_timeout(self.limits.keepalive_timeout);
         {
             let driven = std::pin::pin!(http.serve_connection(io, gate));
-            self.until_gone(driven, connection).await;
+            self.until_gone(driven, connection, stranger).await;
         }
         // What had come before the end is still executed: each stream does that when it is dropped.
         streams.close();
         let _ = tokio::time::timeout(CLOSE_WITHIN, streams.wait()).await;
     }
 
-    async fn until_gone(&self, mut driven: Pin<&mut Http>, connection: &Connection) {
-        let mut stranger = Some(Counted::new(&self.pre_auth));
+    async fn until_gone(&self, mut driven: Pin<&mut Http>, connection: &Connection, stranger: Counted) {
+        let mut stranger = Some(stranger);
         let mut deadline = std::pin::pin!(self.clock.sleep(self.limits.pre_auth_deadline));
         let mut is_stopping = false;
         loop {
@@ -213,7 +214,7 @@ impl Server {
         tokio::select! {
             () = connection.process_exit() => self.table.process_exited(connection),
             () = resumed_or_ended => {}
-            () = self.stopped.cancelled() => {}
+            () = self.stopping.cancelled() => {}
         }
     }
 }
