@@ -63,10 +63,7 @@ impl Broker {
                     let line = line.unwrap();
                     tcp = line.split_whitespace().find(|word| word.starts_with("tcp://")).map(str::to_owned);
                 }
-                None => panic!(
-                    "the broker did not start: {}",
-                    std::fs::read_to_string(directory.path().join("log")).unwrap()
-                ),
+                None => panic!("the broker did not start: {}", std::fs::read_to_string(directory.path().join("log")).unwrap()),
             }
         }
         // Nobody reads on, and the broker must not block or die for that.
@@ -156,5 +153,5 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 /// A test whose tool is missing says so in one loud line and counts as skipped; where `CI=true`, it fails.
 pub fn skip(test: &str, tool: &str, get: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test}: {tool} is missing ({get})");
-    eprintln!("SKIPPED {test}: {tool} is missing; {get}");
+    figure("SKIPPED", format!("{test}: {tool} is missing; {get}"));
 }

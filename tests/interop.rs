@@ -134,6 +134,10 @@ fn prepare() -> Result<PathBuf, String> {
     let lock = File::create(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
     flock(&lock, FlockOperation::LockExclusive).map_err(|error| error.to_string())?;
 
+    if !python.exists() {
+        // Never made, or its Python was removed from the system.
+        let _ = fs::remove_dir_all(&environment);
+    }
     let requirements = here("requirements.txt");
     step(&environment.join("installed"), &fs::read_to_string(&requirements).unwrap(), || {
         // Half of an earlier attempt may be there.

@@ -3,13 +3,18 @@
 mod arguments;
 mod kind;
 mod play;
+mod remote;
 mod script;
 mod sdk;
+mod unary;
 mod wire;
 
 use play::{Driver, play};
+use remote::{Remote, Transport};
 use script::Scenario;
+use sdk::Sdk;
 use std::path::Path;
+use unary::Unary;
 
 /// All scenarios of all files.
 fn scenarios() -> Vec<Scenario> {
@@ -40,16 +45,71 @@ fn kind() {
 }
 
 #[test]
+fn unary() {
+    play_all(Remote::<Unary>::new(Transport::Tcp));
+}
+
+#[test]
 fn sdk_over_unix() {
-    play_all(sdk::Sdk::new(sdk::Transport::Unix));
+    play_all(Remote::<Sdk>::new(Transport::Unix));
 }
 
 #[test]
 fn sdk_over_tcp() {
-    play_all(sdk::Sdk::new(sdk::Transport::Tcp));
+    play_all(Remote::<Sdk>::new(Transport::Tcp));
 }
 
 #[test]
 fn sdk_in_memory() {
-    play_all(sdk::Sdk::new(sdk::Transport::Memory));
+    play_all(Remote::<Sdk>::new(Transport::Memory));
+}
+
+/// A test that cannot fail is a defect: a wrong expectation fails, and is reported with all that is needed to mend it.
+#[test]
+fn a_wrong_expectation_is_reported_with_its_place() {
+    let script = "== Two and two\nA queue.create jobs -> ok\n\nA queue.put jobs \"a\" -> ok id=2\n";
+    let scenario = &script::parse("sums.txt", script).unwrap()[0];
+    let problem = play(&mut kind::Kinds::new(), scenario).unwrap_err();
+    let expected = "sums.txt:4 on kind: Two and two\n  step      A queue.put jobs \"a\" -> ok id=2\n  expected  ok id=2\n  actual    ok id=1";
+    assert_eq!(problem, expected);
+}
+
+#[test]
+fn what_waits_is_checked_then_and_at_the_end() {
+    let fails = |steps: &str, problem: &str| {
+        let script = format!("== It waits\nA queue.create jobs -> ok\nB queue.get jobs wait=forever -> waits\n{steps}");
+        let actual = play(&mut kind::Kinds::new(), &script::parse("f", &script).unwrap()[0]).unwrap_err();
+        assert!(actual.contains(problem), "{steps}: {actual}");
+    };
+    fails("-> B: item 1 \"a\"", "actual    waits");
+    fails("A queue.put jobs \"a\" -> ok\n-> B: waits", "actual    item 1 \"a\"");
+    fails("A queue.put jobs \"a\" -> ok", "at its end a call of B is answered: item 1 \"a\"");
+    fails("C queue.get jobs -> waits", "actual    empty");
+    fails("-> C: ok", "no call of C was said to wait");
+    fails("B queue.done jobs l1 -> ok", "expected a lease, a number, got \"l1\"");
+    fails("B queue.get jobs colour=red -> ok", "colour=");
+}
+
+#[test]
+fn mistakes_of_grammar_are_refused_with_their_line() {
+    for line in [
+        "A queue.put jobs \"a -> ok",
+        "A queue.put jobs \"a\"",
+        "A queue.put jobs \"a\" ->",
+        "A queue.put -> ok",
+        "A put jobs \"a\" -> ok",
+        "a queue.put jobs \"a\" -> ok",
+        "time 500",
+        "time +soon",
+        "-> B item 1",
+        "needs: luck",
+        "A leaves",
+        "A queue.put jobs \"a\"*x -> ok",
+        "A queue.get jobs -> item 1 \"a\" as",
+    ] {
+        let problem = script::parse("f", &format!("== Title\n{line}")).expect_err(line);
+        assert!(problem.starts_with("f:2: "), "{problem}");
+    }
+    assert!(script::parse("f", "A dies").unwrap_err().contains("== TITLE"));
+    assert!(script::parse("f", "== One\n== One").unwrap_err().contains("there already"));
 }

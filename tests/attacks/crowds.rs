@@ -105,7 +105,7 @@ fn affordable(wanted: usize) -> usize {
     // The broker counts two descriptors for each connection.
     let possible = maximum.map_or(usize::MAX, |maximum| (maximum as usize).saturating_sub(600) / 2);
     if possible < wanted {
-        eprintln!("only {possible} connections of {wanted}: the limit of open files is {maximum:?}");
+        figure("R10", format!("only {possible} connections of {wanted}: the limit of open files is {maximum:?}"));
     }
     wanted.min(possible)
 }
@@ -115,9 +115,9 @@ fn stranger(broker: &Broker, n: usize) -> io::Result<Stranger> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
     let says: &[&[u8]] = match n % 4 {
-        0 => &[],                                   // silent
-        1 => &[&PREFACE[..9]],                      // part of a preface
-        2 => &[PREFACE, SETTINGS],                  // a beginning, and then nothing
+        0 => &[],                                    // silent
+        1 => &[&PREFACE[..9]],                       // part of a preface
+        2 => &[PREFACE, SETTINGS],                   // a beginning, and then nothing
         _ => &[PREFACE, SETTINGS, &[0, 4, 0, 1, 4]], // part of a frame
     };
     let mut stranger = match n % 8 {
@@ -126,7 +126,7 @@ fn stranger(broker: &Broker, n: usize) -> io::Result<Stranger> {
     };
     // It may be turned away while it speaks.
     let _ = says.iter().try_for_each(|bytes| stranger.write(bytes));
-    if n % 16 == 0 {
+    if n.is_multiple_of(16) {
         stranger.close_half();
     }
     Ok(stranger)
@@ -189,16 +189,22 @@ fn r10_silent_connections_disturb_nobody_and_are_reaped() {
     paced.finish();
     eventually("all descriptors are free again", || descriptors(broker.pid()) <= baseline);
     figure("R10", format!("calm {}", spread(&before)));
-    figure("R10", format!(
-        "amid {crowd} silent connections {}, p99 ratio {:.2}",
-        spread(&during),
-        percentile(&during, 99).as_secs_f64() / percentile(&before, 99).as_secs_f64()
-    ));
-    figure("R10", format!(
-        "arrived in {}, reaped {} after the first came (deadline 2 s), descriptors at most {most}",
-        ms(arrived),
-        ms(reaped)
-    ));
+    figure(
+        "R10",
+        format!(
+            "amid {crowd} silent connections {}, p99 ratio {:.2}",
+            spread(&during),
+            percentile(&during, 99).as_secs_f64() / percentile(&before, 99).as_secs_f64()
+        ),
+    );
+    figure(
+        "R10",
+        format!(
+            "arrived in {}, reaped {} after the first came (deadline 2 s), descriptors at most {most}",
+            ms(arrived),
+            ms(reaped)
+        ),
+    );
 }
 
 /// Strangers are turned away beyond their number, and whoever is in is not disturbed. They were counted by the tasks that serve them:
@@ -249,11 +255,14 @@ fn r11_no_descriptors_left() {
         bursar::blocking::Manager::connect(broker.unix(), broker.authkey()).is_ok_and(|manager| manager.status().is_ok())
     });
     paced.finish();
-    figure("R11", format!(
-        "{} of {} s of processor with the paced client, failed accepts {failed}, limit {limit:?} of {maximum:?}, recovered",
-        ms(used),
-        elapsed.as_secs_f64()
-    ));
+    figure(
+        "R11",
+        format!(
+            "{} of {} s of processor with the paced client, failed accepts {failed}, limit {limit:?} of {maximum:?}, recovered",
+            ms(used),
+            elapsed.as_secs_f64()
+        ),
+    );
 }
 
 /// A broker that may open few files takes few connections, and says no to the rest instead of running out.

@@ -210,13 +210,16 @@ fn attack(name: &str, is_proven: bool, must_end: bool, flood: impl Fn(&mut Frame
     sent.sort_unstable();
     let (floods, median) = (sent.len(), sent[sent.len() / 2]);
     figure("R13", format!("{name}: {how} after {median} frames (median of {floods} floods, {resets} resets by the broker)"));
-    figure("R13", format!(
-        "{name}: idle within {}, peak RSS {}; paced p99 {} calm, {} during",
-        ms(rest),
-        mib(peak),
-        ms(percentile(&calm, 99)),
-        ms(percentile(&during, 99))
-    ));
+    figure(
+        "R13",
+        format!(
+            "{name}: idle within {}, peak RSS {}; paced p99 {} calm, {} during",
+            ms(rest),
+            mib(peak),
+            ms(percentile(&calm, 99)),
+            ms(percentile(&during, 99))
+        ),
+    );
 }
 
 const GET: &str = "/bursar.v1.queue.Queue/Get";
@@ -241,13 +244,14 @@ fn r13_rapid_reset_by_a_stranger() {
     });
 }
 
-/// The peer makes the broker reset the streams, so that they do not count as its own resets.
+/// The peer makes the broker reset the streams, so that they do not count as the peer's: a window beyond its maximum is an error of
+/// the stream alone.
 #[test]
 fn r13_made_you_reset() {
     attack("MadeYouReset", true, true, |frames| {
         frames.flood(|frames| {
             let (stream, headers) = frames.begin(GET);
-            [headers, frame(WINDOW_UPDATE, 0, stream, &0u32.to_be_bytes())].concat()
+            [headers, frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes())].concat()
         })
     });
 }

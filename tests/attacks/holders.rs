@@ -66,9 +66,7 @@ fn r04_a_silent_consumer_gives_back_after_its_ttl() {
             .map(|(n, proxy)| {
                 let stop = |consumer: &Consumer| consumer.signal(Signal::STOP);
                 let stopped = scope.spawn(move || redelivery(broker, &format!("stopped-{n}"), &broker.unix(), TTL, stop));
-                let cut = scope.spawn(move || {
-                    redelivery(broker, &format!("cut-{n}"), &proxy.address(), TTL, |_| proxy.freeze())
-                });
+                let cut = scope.spawn(move || redelivery(broker, &format!("cut-{n}"), &proxy.address(), TTL, |_| proxy.freeze()));
                 (stopped, cut)
             })
             .collect();
@@ -122,7 +120,9 @@ async fn r07_no_way_to_act_on_a_lost_lease() {
     let holder_wire = Wire::proven_by_tcp(&broker).await;
     let open = v1::Open { ttl_ms: TTL_SHORT.as_millis() as u64, ..v1::Open::default() };
     let mut holder = holder_wire.session(open).await.unwrap();
-    let get = |wait_ms| queue_command(queue::command::Verb::Get(queue::GetRequest { object: object("jobs"), wait_ms, ..Default::default() }));
+    let get = |wait_ms| {
+        queue_command(queue::command::Verb::Get(queue::GetRequest { object: object("jobs"), wait_ms, ..Default::default() }))
+    };
     let lost = lease_in(holder.ask(1, get(0)).await);
     let mut heir = wire.new_session().await;
     let live = lease_in(heir.ask(1, get(-1)).await);

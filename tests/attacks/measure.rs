@@ -74,7 +74,7 @@ pub struct Paced {
 
 impl Paced {
     pub fn start(broker: &Broker) -> Paced {
-        let manager = Manager::connect(&broker.unix(), broker.authkey()).unwrap();
+        let manager = Manager::connect(broker.unix(), broker.authkey()).unwrap();
         let queue: Queue<u32> = manager.queue("paced").open_or_create().unwrap();
         let kv: Kv<u32> = manager.kv("paced-kv").open_or_create().unwrap();
         let times = Arc::new(Mutex::new(Vec::new()));

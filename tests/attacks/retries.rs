@@ -76,9 +76,7 @@ fn registry_cases() -> Vec<Case> {
             ephemeral: false,
         }))
     };
-    let delete = |name: &str| {
-        registry_command(registry::command::Verb::Delete(registry::DeleteRequest { object: object(name) }))
-    };
+    let delete = |name: &str| registry_command(registry::command::Verb::Delete(registry::DeleteRequest { object: object(name) }));
     vec![
         Case { rpc: "/bursar.v1.registry.Registry/Open", command: create },
         Case { rpc: "/bursar.v1.registry.Registry/Delete", command: delete },
@@ -124,7 +122,13 @@ async fn prepare(session: &mut Stream, rpc: &str, name: &str) -> u64 {
     let mut commands = vec![registry_command(registry::command::Verb::Open(open))];
     if is_kv {
         let put = |key: &str, ttl_ms| {
-            kv_command(K::Put(kv::PutRequest { object: object(name), key: key.into(), value: value("41"), ttl_ms, ..Default::default() }))
+            kv_command(K::Put(kv::PutRequest {
+                object: object(name),
+                key: key.into(),
+                value: value("41"),
+                ttl_ms,
+                ..Default::default()
+            }))
         };
         commands.extend([put("n", 0), put("t", 3_600_000)]);
     } else {
@@ -249,7 +253,8 @@ async fn r06_a_waiting_get_survives_its_connections() {
     let mut producer = wire.new_session().await;
     let open = registry::OpenRequest { name: "jobs".into(), options: Some(queue_options()), ..Default::default() };
     producer.ask(1, registry_command(registry::command::Verb::Open(open))).await;
-    let get = queue_command(queue::command::Verb::Get(queue::GetRequest { object: object("jobs"), wait_ms: -1, ..Default::default() }));
+    let get =
+        queue_command(queue::command::Verb::Get(queue::GetRequest { object: object("jobs"), wait_ms: -1, ..Default::default() }));
     let mut consumer_wire = Wire::proven_by_tcp(&broker).await;
     let mut consumer = consumer_wire.new_session().await;
     for sequence in 1..=20 {

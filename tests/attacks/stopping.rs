@@ -120,7 +120,8 @@ async fn r20_a_stop_amid_work_answers_each_call_once() {
             unreachable!("it puts until it is refused")
         });
     }
-    while queue.qsize().await.unwrap() < 1000 {}
+    let busy = async { while queue.qsize().await.unwrap() < 1000 {} };
+    timeout(PATIENCE, busy).await.expect("the workers work");
     broker.signal(Signal::TERM);
     let status = exit_of(&mut broker).await;
     assert_eq!(status.code(), Some(0), "{status}: {}", broker.log());

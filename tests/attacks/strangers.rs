@@ -111,8 +111,11 @@ async fn r08_every_rpc_is_closed_to_every_wrong_credential() {
         ("of a closed connection", vec![of_closed]),
         ("several stolen", vec![stolen.clone(), stolen.clone()]),
     ];
-    let paths: Vec<String> =
-        rpcs().into_iter().chain(OTHER_PATHS.iter().map(|path| path.to_string())).filter(|path| !path.starts_with("/bursar.v1.Auth/")).collect();
+    let paths: Vec<String> = rpcs()
+        .into_iter()
+        .chain(OTHER_PATHS.iter().map(|path| path.to_string()))
+        .filter(|path| !path.starts_with("/bursar.v1.Auth/"))
+        .collect();
     assert!(paths.len() > 40, "the contract has its rpcs");
     let refusal = call(&attacker, "/bursar.v1.queue.Queue/Put", &[], &[]).await.unwrap();
     assert_eq!(refusal.grpc_status(), Some(&b"16"[..]), "{refusal:?}");
@@ -266,7 +269,8 @@ async fn r08_no_downgrade() {
             let wire = if by_tcp { Wire::stranger_by_tcp(&broker).await } else { Wire::stranger(&broker).await };
             let refused = wire.greet(bad.clone()).await.err().expect("a Hello that is not version 1 is refused");
             assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{bad:?}: {refused}");
-            let reply = v1::HelloReply { server_nonce: vec![0; 32].into(), handshake_id: vec![0; 16].into(), ..Default::default() };
+            let reply =
+                v1::HelloReply { server_nonce: vec![0; 32].into(), handshake_id: vec![0; 16].into(), ..Default::default() };
             let prove = Greeting { hello: bad, reply }.prove(&key);
             assert!(wire.prove(prove).await.is_err(), "nothing is pending");
             cases += 1;

@@ -130,7 +130,9 @@ impl Wire {
 
     /// As [`Wire::stranger`], by TCP.
     pub async fn stranger_by_tcp(broker: &Broker) -> Wire {
-        Wire::over(TcpStream::connect(&broker.tcp()["tcp://".len()..]).await.unwrap()).await
+        let stream = TcpStream::connect(&broker.tcp()["tcp://".len()..]).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Wire::over(stream).await
     }
 
     /// Connected, and the broker's key proved.
@@ -192,7 +194,8 @@ impl Wire {
         let path = PathAndQuery::from_static("/bursar.v1.Sessions/Session");
         let request = self.request(UnboundedReceiverStream::new(frames));
         let from = grpc.streaming(request, path, ProstCodec::default()).await?.into_inner();
-        let mut stream = Stream { to, from, opened: v1::Opened::default(), answers: BTreeMap::new(), ended: None, is_leaving: false };
+        let mut stream =
+            Stream { to, from, opened: v1::Opened::default(), answers: BTreeMap::new(), ended: None, is_leaving: false };
         while stream.opened.session_id == 0 && stream.ended.is_none() {
             stream.read().await.map_err(Status::unavailable)?;
         }

@@ -7,7 +7,7 @@ use super::{
     wire,
 };
 use bursar_proto::{
-    Fault,
+    Fault, limits,
     v1::{self, ObjectRef, answer, registry},
 };
 use bursar_server::{
@@ -32,7 +32,6 @@ use std::{
 
 /// Nothing in a scenario is due later than this after the last step.
 const PATIENCE_MS: u64 = 600_000;
-const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
 pub struct Kinds {
     clock: Clock,
@@ -81,7 +80,8 @@ impl Inbox for Mailbox {
 impl Kinds {
     pub fn new() -> Kinds {
         let (clock, agenda) = (Clock::manual(Moment(1_000_000)), Arc::new(Agenda::default()));
-        let world = World { clock: clock.clone(), agenda: agenda.clone(), shard: None, payload_bytes_max: PAYLOAD_BYTES_MAX };
+        let world =
+            World { clock: clock.clone(), agenda: agenda.clone(), shard: None, payload_bytes_max: limits::PAYLOAD_BYTES_MAX };
         let door = Arc::new(Door::new(Registry::new(Arc::new(world), 1000)));
         Kinds { clock, agenda, door, sessions: BTreeMap::new(), calls: HashMap::new(), sessions_begun: 0 }
     }
@@ -116,8 +116,7 @@ impl Kinds {
     }
 
     fn execute(&mut self, number: CallNumber, call: &Call) -> Result<(), String> {
-        let is_for_names = call.verb.starts_with("objects.") || call.verb.contains("open") || call.verb.ends_with(".create");
-        let epoch = if is_for_names { Ok(0) } else { self.handle(&call.session, &call.object) };
+        let epoch = if wire::is_for_names(call) { Ok(0) } else { self.handle(&call.session, &call.object) };
         let command = wire::command(call, *epoch.as_ref().unwrap_or(&0))?;
         let door = self.door.clone();
         let Session { id, inbox, handles, touched } = self.session(&call.session);

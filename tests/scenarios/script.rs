@@ -58,7 +58,6 @@ pub struct Part {
     pub alias: Option<String>,
 }
 
-/// Fields that say what to do with a call, and verbs without an object.
 const KINDS: [&str; 3] = ["objects", "queue", "kv"];
 const NEEDS: [&str; 4] = ["clock", "raw", "sdk", "loss"];
 
@@ -301,7 +300,7 @@ impl Outcome {
 }
 
 fn fits(expected: &str, actual: &str) -> bool {
-    expected == "*" || expected == actual
+    expected == actual || (expected == "*" && actual != "none")
 }
 
 /// Every bare item of a list in commas may be a name.
@@ -345,9 +344,17 @@ impl From<Part> for Outcome {
 impl std::fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let part = |part: &Part| {
-            let fields = part.fields.iter().map(|(key, value)| format!("{key}={value}"));
-            part.words.iter().cloned().chain(fields).collect::<Vec<_>>().join(" ")
+            let fields = part.fields.iter().map(|(key, value)| format!("{key}={}", shortened(value)));
+            part.words.iter().map(|word| shortened(word)).chain(fields).collect::<Vec<_>>().join(" ")
         };
         formatter.write_str(&self.parts.iter().map(part).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// For people: nobody reads a mebibyte.
+fn shortened(word: &str) -> String {
+    match word.char_indices().nth(200) {
+        Some((at, _)) => format!("{}... ({} bytes)", &word[..at], word.len()),
+        None => word.to_owned(),
     }
 }

@@ -1,11 +1,9 @@
-//! Scenarios through the Rust SDK, on a broker in this process, over one of its transports. Time is real here.
-//!
-//! That a call waits is read off the broker, which counts those who stand in line, and never off a clock.
+//! Scenarios through the Rust SDK: one `Manager` for each session.
 
 use super::{
     arguments::{Arguments, Payload},
-    play::{CallNumber, Driver},
-    script::{Call, Outcome, Part, quote, unquoted},
+    remote::{Errand, Seat, Transport},
+    script::{Outcome, Part, quote},
     wire,
 };
 use bursar::{
@@ -19,45 +17,17 @@ use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::{runtime::Runtime, task::JoinHandle};
-
-/// Long enough for a loaded machine; a wait that ends for this reason is a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How the SDK reaches the broker.
-#[derive(Clone, Copy, Debug)]
-pub enum Transport {
-    Unix,
-    Tcp,
-    Memory,
-}
-
-pub struct Sdk {
-    transport: Transport,
-    broker: TestBroker,
-    runtime: Runtime,
-    /// Looks at the broker, and takes no part.
-    observer: Manager,
-    seats: BTreeMap<String, Arc<Seat>>,
-    /// Calls that are not answered yet.
-    calls: HashMap<CallNumber, Running>,
-}
 
 /// One session of the script.
-struct Seat {
+pub struct Sdk {
     manager: Manager,
     queues: Mutex<HashMap<String, Queue<Raw>>>,
     kvs: Mutex<HashMap<String, Kv<Raw>>>,
     /// By the object's name and the lease's number.
     leases: Mutex<HashMap<(String, u64), Lease<Raw>>>,
     watches: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Watch<Raw>>>>>,
-}
-
-struct Running {
-    object: String,
-    task: JoinHandle<Outcome>,
 }
 
 /// Why there is no outcome of the verb itself.
@@ -81,45 +51,8 @@ impl From<String> for Trouble {
 
 type Result<T = Outcome> = std::result::Result<T, Trouble>;
 
-impl Sdk {
-    pub fn new(transport: Transport) -> Sdk {
-        let broker = TestBroker::start();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be started");
-        let observer = runtime.block_on(connect(transport, &broker));
-        Sdk { transport, broker, runtime, observer, seats: BTreeMap::new(), calls: HashMap::new() }
-    }
-
-    fn seat(&mut self, letter: &str) -> Arc<Seat> {
-        let seat = self.seats.entry(letter.to_owned()).or_insert_with(|| {
-            let manager = self.runtime.block_on(connect(self.transport, &self.broker));
-            Arc::new(Seat {
-                manager,
-                queues: Mutex::default(),
-                kvs: Mutex::default(),
-                leases: Mutex::default(),
-                watches: Mutex::default(),
-            })
-        });
-        seat.clone()
-    }
-
-    /// Until as many calls stand in line at the broker as are not answered here.
-    async fn settled(&self, object: &str, mut is_over: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !is_over() {
-            // In this order: a call that has not arrived yet is counted here and not there, and none is counted there only.
-            let unanswered = self.calls.values().filter(|call| call.object == object && !call.task.is_finished()).count();
-            match self.observer.objects().describe(object).await {
-                Ok(described) if described.waiting == unanswered as u64 => return,
-                Err(_) if unanswered == 0 => return,
-                _ => tokio::time::sleep(Duration::from_millis(1)).await,
-            }
-            assert!(start.elapsed() < PATIENCE, "{unanswered} calls of {object} are not answered, and do not all stand in line");
-        }
-    }
-}
-
-async fn connect(transport: Transport, broker: &TestBroker) -> Manager {
+/// A session of the SDK.
+pub async fn connect(transport: Transport, broker: &TestBroker) -> Manager {
     let builder = Manager::builder().authkey(broker.authkey()).label("scenario");
     let builder = match transport {
         Transport::Unix => builder.address(broker.address()).expect("the broker's own address"),
@@ -135,88 +68,26 @@ async fn connect(transport: Transport, broker: &TestBroker) -> Manager {
     builder.connect().await.expect("the broker is there")
 }
 
-impl Driver for Sdk {
-    fn name(&self) -> String {
-        format!("sdk over {:?}", self.transport)
-    }
+impl Seat for Sdk {
+    const NAME: &'static str = "sdk";
+    const HAS: &'static [&'static str] = &["sdk"];
 
-    fn has(&self, need: &str) -> bool {
-        need == "sdk"
-    }
-
-    fn begin(&mut self, number: CallNumber, call: &Call) -> std::result::Result<(), String> {
-        let seat = self.seat(&call.session);
-        let letters = self.seats.iter().map(|(letter, seat)| (seat.manager.session_id(), letter.clone())).collect();
-        let task = self.runtime.spawn(seat.perform(call.clone(), letters, number));
-        self.calls.insert(number, Running { object: call.object.clone(), task });
-        Ok(())
-    }
-
-    fn answer(&mut self, number: CallNumber) -> Outcome {
-        let Running { object, task } = self.calls.remove(&number).expect("a call is answered once");
-        let abort = task.abort_handle();
-        match self.runtime.block_on(async { tokio::time::timeout(PATIENCE, task).await }) {
-            Ok(outcome) => outcome.unwrap_or_else(|error| panic!("{object}: {error}")),
-            Err(_) => {
-                abort.abort();
-                Outcome::word("waits")
-            }
+    async fn take(transport: Transport, broker: &TestBroker) -> Sdk {
+        Sdk {
+            manager: connect(transport, broker).await,
+            queues: Mutex::default(),
+            kvs: Mutex::default(),
+            leases: Mutex::default(),
+            watches: Mutex::default(),
         }
     }
 
-    fn waits(&mut self, number: CallNumber) -> std::result::Result<(), Outcome> {
-        let Running { object, task } = &self.calls[&number];
-        self.runtime.block_on(self.settled(object, || task.is_finished()));
-        if task.is_finished() { Err(self.answer(number)) } else { Ok(()) }
+    fn session_id(&self) -> u64 {
+        self.manager.session_id()
     }
 
-    fn cancel(&mut self, number: CallNumber) {
-        let Running { object, task } = self.calls.remove(&number).expect("the call waits");
-        task.abort();
-        self.runtime.block_on(async {
-            let outcome = task.await;
-            assert!(outcome.is_err_and(|error| error.is_cancelled()), "the call waited");
-            self.settled(&object, || false).await;
-        });
-    }
-
-    fn end(&mut self, session: &str, calls: &[CallNumber]) {
-        let Some(seat) = self.seats.remove(session) else { return };
-        self.runtime.block_on(seat.manager.clone().close());
-        for number in calls {
-            assert_eq!(self.answer(*number), Outcome::word("lost"));
-        }
-    }
-
-    fn miss(&mut self, _session: &str, _lease: &str) -> std::result::Result<(), String> {
-        Err("  no answer is lost here: what does the scenario need?".into())
-    }
-
-    fn pass(&mut self, ms: u64) {
-        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(ms)).await });
-    }
-
-    fn violation(&mut self) -> Option<String> {
-        None
-    }
-
-    fn clear(&mut self) {
-        self.calls.drain().for_each(|(_, running)| running.task.abort());
-        let seats = std::mem::take(&mut self.seats);
-        self.runtime.block_on(async {
-            for seat in seats.values() {
-                seat.manager.clone().close().await;
-            }
-            for object in self.observer.objects().list("").await.expect("the broker is there") {
-                // An ephemeral one may have gone by itself.
-                let _ = self.observer.objects().delete(&object.name).await;
-            }
-        });
-    }
-}
-
-impl Seat {
-    async fn perform(self: Arc<Seat>, call: Call, letters: HashMap<u64, String>, number: CallNumber) -> Outcome {
+    async fn perform(self: Arc<Sdk>, errand: Errand) -> Outcome {
+        let Errand { call, letters, number } = errand;
         let mut arguments = Arguments::of(&call);
         let result = match call.verb.split_once('.').expect("the grammar asks for kind.verb") {
             ("objects", verb) => self.names(verb, &call.object, &mut arguments).await,
@@ -237,6 +108,12 @@ impl Seat {
         }
     }
 
+    async fn leave(&self) {
+        self.manager.clone().close().await;
+    }
+}
+
+impl Sdk {
     async fn names(&self, verb: &str, name: &str, arguments: &mut Arguments) -> Result {
         let objects = self.manager.objects();
         Ok(match verb {
@@ -418,8 +295,8 @@ impl Seat {
         verb: &str,
         name: &str,
         arguments: &mut Arguments,
-        letters: &HashMap<u64, String>,
-        number: CallNumber,
+        letters: &BTreeMap<u64, String>,
+        number: usize,
     ) -> Result {
         let kv = self.kv(name).await?;
         Ok(match verb {
@@ -504,7 +381,7 @@ fn ok() -> Part {
 }
 
 fn key(arguments: &mut Arguments) -> Result<String> {
-    Ok(unquoted(&arguments.word("a key")?))
+    Ok(arguments.word("a key")?)
 }
 
 fn condition(arguments: &mut Arguments) -> Result<Option<kv::Condition>> {
@@ -598,7 +475,7 @@ fn stats(stats: queue::Stats) -> Part {
     })
 }
 
-fn held(entry: kv::Entry<Raw>, letters: &HashMap<u64, String>) -> Part {
+fn held(entry: kv::Entry<Raw>, letters: &BTreeMap<u64, String>) -> Part {
     let Raw { data, codec } = entry.value;
     let entry = v1::kv::Entry {
         key: entry.key,

@@ -26,6 +26,27 @@ pub fn command(call: &Call, epoch: u64) -> Result<Command, String> {
     Ok(command)
 }
 
+/// Whether a call goes to the names, and not to an object.
+pub fn is_for_names(call: &Call) -> bool {
+    call.verb.starts_with("objects.")
+        || ["create", "open", "open_or_create"].iter().any(|verb| call.verb.ends_with(&format!(".{verb}")))
+}
+
+/// What a session asks that uses an object for the first time.
+pub fn open_as_it_is(name: &str) -> Command {
+    let mode = registry::Mode::Open.into();
+    let request = registry::OpenRequest { name: name.to_owned(), mode, options: None, ephemeral: false };
+    Command::Registry(registry::Command { verb: Some(registry::command::Verb::Open(request)) })
+}
+
+/// The epoch of the object that this reply opened.
+pub fn epoch(reply: &answer::Reply) -> Option<u64> {
+    match reply {
+        answer::Reply::Registry(registry::Reply { verb: Some(registry::reply::Verb::Open(opened)) }) => Some(opened.epoch),
+        _ => None,
+    }
+}
+
 fn unknown<T>(verb: &str) -> Result<T, String> {
     Err(format!("this driver has no verb {verb}: what does the scenario need?"))
 }

@@ -372,8 +372,8 @@ impl Queue {
         let first_lease = self.next_lease();
         let mut bytes = 0;
         let items = self.front_while(max, |count, item| {
-            bytes += item.data.len();
-            count == 0 || bytes <= limits::REPLY_BYTES_MAX
+            bytes += if count == 0 { 0 } else { item.data.len() };
+            bytes <= limits::REPLY_BYTES_MAX
         });
         let count = items.len() as u64;
         let leased = (first_lease..).zip(items).map(|(lease, item)| Leased { lease, item }).collect();

@@ -125,8 +125,9 @@ impl Table {
     /// Ends a session: its waits are cancelled, what it held is given back.
     pub fn end(&self, session: &Session, reason: &str) {
         if session.end(&Fault::SessionEnded { reason: reason.to_owned() }) {
-            self.sessions.remove(&session.id);
             self.door.registry().departed(session.id);
+            // Last: who does not see the session in `Status` any more finds everything given back.
+            self.sessions.remove(&session.id);
             tracing::debug!(session = session.id.0, label = session.caller.label, reason, "session ended");
         }
     }

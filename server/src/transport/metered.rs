@@ -1,11 +1,12 @@
 //! A request body whose incomplete gRPC message counts against the budget.
 //!
-//! The decoder behind it buffers a message until it is whole, and gives its flow-control window back meanwhile. So without this,
-//! one connection could make the broker hold a whole message for each of its streams.
+//! The decoder behind it reserves a message's whole length when its prefix has come, and gives the flow-control window back meanwhile.
+//! So without this, one connection could make the broker hold a whole message for each of its streams. What a prefix announces counts,
+//! and not what has come: many large reservations, each used a little, scatter over more memory than their bytes together.
 
 use super::Connection;
 use crate::faults;
-use bursar_proto::Fault;
+use bursar_proto::{Fault, limits::MESSAGE_BYTES_MAX};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -91,7 +92,7 @@ struct Boundary {
     prefix: Vec<u8>,
     /// Bytes of the current message that are still to come.
     missing: u64,
-    came: u64,
+    announced: u64,
 }
 
 impl Boundary {
@@ -103,20 +104,22 @@ impl Boundary {
                 data = &data[take..];
                 if self.prefix.len() == PREFIX_BYTES {
                     let length = self.prefix[1..].try_into().expect("four bytes");
-                    (self.missing, self.came) = (u64::from(u32::from_be_bytes(length)), 0);
+                    self.announced = u32::from_be_bytes(length).into();
+                    self.missing = self.announced;
                     self.prefix.clear();
                 }
             } else {
                 let take = (data.len() as u64).min(self.missing);
-                (self.missing, self.came) = (self.missing - take, self.came + take);
+                self.missing -= take;
                 data = &data[take as usize..];
             }
         }
     }
 
-    /// Bytes of a message that is not whole.
+    /// Bytes of a message that is not whole. One that is too large counts no more than the largest: the decoder refuses it.
     fn partial(&self) -> u64 {
-        self.prefix.len() as u64 + if self.missing > 0 { self.came } else { 0 }
+        let announced = if self.missing > 0 { self.announced.min(MESSAGE_BYTES_MAX as u64) } else { 0 };
+        self.prefix.len() as u64 + announced
     }
 }
 
@@ -134,11 +137,13 @@ mod tests {
             for piece in bytes[..8 + 5 + 5 + 6].chunks(cut) {
                 boundary.pass(piece);
             }
-            assert_eq!(boundary.partial(), 6, "cut {cut}");
+            assert_eq!(boundary.partial(), 10, "cut {cut}");
             boundary.pass(&bytes[8 + 5 + 5 + 6..]);
             assert_eq!(boundary.partial(), 0);
             boundary.pass(&[0, 0]);
             assert_eq!(boundary.partial(), 2);
+            boundary.pass(&[255, 255, 255, 1]);
+            assert_eq!(boundary.partial(), MESSAGE_BYTES_MAX as u64, "more than that is not taken");
         }
     }
 }

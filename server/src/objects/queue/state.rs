@@ -659,6 +659,12 @@ impl Queue {
             let why = if why.is_empty() { limit.to_owned() } else { format!("{limit}: {why}") };
             return self.park(item, session, &why, now);
         }
+        if self.shut_down {
+            // Nobody could get it any more, and whoever joins would wait for ever.
+            self.counters.dropped += 1;
+            self.keys.remove(item.unique_key());
+            return;
+        }
         if let Some(delay_ms) = delay_ms.filter(|delay_ms| *delay_ms > 0) {
             item.rare_mut().ready_at = Some(now.after_ms(delay_ms));
         }
