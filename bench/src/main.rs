@@ -71,7 +71,7 @@ fn ended(outcome: Outcome) -> ExitCode {
 fn run(args: &Args) -> Outcome {
     let turn = Duration::from_millis(if args.quick { 5 } else { args.turn_ms });
     let rounds = if args.quick { 1 } else { args.rounds.max(1) };
-    let part = if args.quick { 10 } else { 1 };
+    let part = if args.quick { 20 } else { 1 };
     let kinds = installed(args);
     let measures: Vec<_> = MEASURES.iter().filter(|measure| measure.name.contains(&args.only)).collect();
     if measures.is_empty() {

@@ -43,6 +43,16 @@ targeted!(queue: Put PutRequest waits, Get GetRequest waits, Done DoneRequest, S
 targeted!(kv: Get GetRequest, Put PutRequest, SetDefault SetDefaultRequest, Delete DeleteRequest, Contains ContainsRequest,
     Len LenRequest, Scan ScanRequest, Clear ClearRequest, Incr IncrRequest, Expire ExpireRequest, Next NextRequest waits);
 
+impl Command {
+    /// The kind of object that it is for.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Command::Queue(_) => "queue",
+            Command::Kv(_) => "kv",
+        }
+    }
+}
+
 impl Targeted for Command {
     fn object(&self) -> Option<&ObjectRef> {
         match self {

@@ -28,6 +28,11 @@ use bursar_proto::{
 use std::{io, sync::Arc, time::Duration};
 use tokio::{io::DuplexStream, sync::mpsc, task::JoinSet};
 use tonic::service::Routes;
+use tonic_health::{
+    ServingStatus,
+    pb::health_server::{Health, HealthServer},
+    server::HealthReporter,
+};
 
 /// A broker could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,7 @@ pub struct Broker {
     server: Arc<Server>,
     addresses: Vec<Address>,
     memory: mpsc::Sender<DuplexStream>,
+    health: HealthReporter,
     tasks: JoinSet<()>,
     grace: Duration,
 }
@@ -114,10 +120,11 @@ impl Broker {
         let addresses = listeners.iter().filter_map(Listener::address).collect();
         let (memory, streams) = mpsc::channel(16);
         listeners.push(Listener::Memory(streams));
+        let (health, health_service) = tonic_health::server::health_reporter();
         let server = Server::new(
             connection_limits(&config),
             keyring.clone(),
-            routes(keyring, table.clone()),
+            routes(keyring, table.clone(), health_service),
             table.clone(),
             clock.clone(),
             Arc::new(PartialBytes::new(
@@ -131,7 +138,7 @@ impl Broker {
         for listener in listeners {
             tasks.spawn(server.clone().accept(listener));
         }
-        Ok(Broker { server, addresses, memory, tasks, grace: config.limits.shutdown_grace })
+        Ok(Broker { server, addresses, memory, health, tasks, grace: config.limits.shutdown_grace })
     }
 
     /// Where it listens; ports that the system chose are written out.
@@ -146,8 +153,9 @@ impl Broker {
 
     /// Stops: sessions are told, whoever waits is answered, clients get the grace to finish, then connections are cut.
     pub async fn stop(mut self) {
-        let Broker { server, tasks, grace, .. } = &mut self;
+        let Broker { server, health, tasks, grace, .. } = &mut self;
         tracing::info!(sessions = server.table.count(), ?grace, "stopping");
+        health.set_service_status("", ServingStatus::NotServing).await;
         server.table.going_away(*grace);
         server.stopping.cancel();
         server.table.door.close();
@@ -264,9 +272,8 @@ fn raise_descriptor_limit() {
 }
 
 /// Everything behind the gate.
-fn routes(keyring: Arc<Keyring>, table: Arc<Table>) -> Routes {
+fn routes(keyring: Arc<Keyring>, table: Arc<Table>, health: HealthServer<impl Health>) -> Routes {
     let unary = Unary { table: table.clone() };
-    let (_, health) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(bursar_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

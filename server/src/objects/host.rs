@@ -175,6 +175,10 @@ impl<K: Wire> Hosted for Host<K> {
     }
 
     fn call(&self, ticket: Ticket, command: Command, wait: Wait) {
+        if command.kind() != K::NAME {
+            let (name, expected, actual) = (self.name.to_string(), command.kind().into(), K::NAME.into());
+            return ticket.answer(Err(Fault::Mismatch { name, what: "kind".into(), expected, actual }));
+        }
         let command = match K::command(command, self.world.payload_bytes_max) {
             Ok(command) => command,
             Err(fault) => return ticket.answer(Err(fault)),

@@ -124,7 +124,7 @@ fn bind_unix(address: &Address, path: &Path) -> Result<Listener, BindError> {
     if mode & 0o022 != 0 && mode & 0o1000 == 0 {
         return Err(BindError::ExposedDirectory { address: address.clone(), mode: mode & 0o7777 });
     }
-    let lock_path = path.with_added_extension("lock");
+    let lock_path = beside(path, "lock");
     let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(failed)?;
     let _ = lock.set_permissions(std::fs::Permissions::from_mode(0o600));
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -132,13 +132,21 @@ fn bind_unix(address: &Address, path: &Path) -> Result<Listener, BindError> {
     }
     clear_stale(address, path, &lock_path)?;
     // Made private before it gets its name: nobody can connect in between.
-    let hidden = path.with_added_extension(format!("{}.new", std::process::id()));
+    let hidden = beside(path, &format!("{}.new", std::process::id()));
     let _ = std::fs::remove_file(&hidden);
     let socket = bind_and_listen(&hidden).map_err(failed)?;
     std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     std::fs::rename(&hidden, path).map_err(failed)?;
     let listener = UnixListener::from_std(socket).map_err(failed)?;
     Ok(Listener::Unix { listener, path: path.to_owned(), lock })
+}
+
+/// The same name with one more extension.
+fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
 }
 
 fn bind_and_listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {

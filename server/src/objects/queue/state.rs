@@ -511,6 +511,12 @@ impl Queue {
 
     /// Into a lane, or to the delayed ones if it is not ready yet.
     fn enqueue(&mut self, item: Item, side: Side) {
+        if self.shut_down {
+            // Nobody can get it any more: what comes back is dropped like what was queued, so that no join hangs.
+            self.counters.dropped += 1;
+            self.keys.remove(item.unique_key());
+            return;
+        }
         self.bytes += item.size();
         let Rare { ready_at, expires_at, unique_key, .. } = item.rare();
         if !unique_key.is_empty() {
@@ -658,12 +664,6 @@ impl Queue {
         if let Some(limit) = limit {
             let why = if why.is_empty() { limit.to_owned() } else { format!("{limit}: {why}") };
             return self.park(item, session, &why, now);
-        }
-        if self.shut_down {
-            // Nobody could get it any more, and whoever joins would wait for ever.
-            self.counters.dropped += 1;
-            self.keys.remove(item.unique_key());
-            return;
         }
         if let Some(delay_ms) = delay_ms.filter(|delay_ms| *delay_ms > 0) {
             item.rare_mut().ready_at = Some(now.after_ms(delay_ms));
