@@ -13,7 +13,7 @@ use bursar_server::{
         agenda::Agenda,
         core::CallId,
         host::{Host, Hosted, Inbox, Ticket, World},
-        kind::{Kind, Moment, SessionId, Wire},
+        kind::{Departure, Kind, Moment, SessionId, Wire},
         queue::Queue,
     },
 };
@@ -247,7 +247,7 @@ async fn the_records_lead_to_the_state() {
     let done = queue::DoneRequest { leases: vec![1], ..Default::default() };
     bench.call(queue::command::Verb::Done(done));
     bench.get();
-    bench.host.depart(SessionId(1));
+    bench.host.depart(SessionId(1), Departure::Lost);
     let mut acknowledged = 0;
     loop {
         bench.answered().await;

@@ -18,7 +18,7 @@ use bursar_server::{
         agenda::Agenda,
         door::Door,
         host::{Hosted, World},
-        kind::{Moment, SessionId},
+        kind::{Departure, Moment, SessionId},
         registry::Registry,
     },
     sessions::{Caller, Link, Session, Settings, Table},
@@ -575,7 +575,8 @@ impl Simulation {
     fn die(&mut self, at: usize) {
         let fresh = self.new_client();
         let dead = std::mem::replace(&mut self.clients[at], fresh);
-        self.table.end(&dead.session, "simulated death");
+        let how = if self.random.bool() { Departure::Lost } else { Departure::Closed };
+        self.table.end(&dead.session, how, "simulated death");
         self.bury(dead);
     }
 

@@ -3,7 +3,7 @@
 //! What travels on it afterwards is the session's business. There is no TLS yet; its place is between socket and HTTP/2, and its
 //! certificate hash is the binding's data.
 
-use crate::{Error, Result};
+use crate::{Error, Result, quiet::QuietStream};
 use bursar_proto::{
     Address, AuthKey, Fault,
     authkey::{self, Transcript},
@@ -106,7 +106,8 @@ impl Target {
         match self {
             Target::Address(Address::Unix(path)) => {
                 check_directory(path)?;
-                Ok(Box::new(UnixStream::connect(path).await.map_err(|source| self.unreachable(source))?))
+                let stream = UnixStream::connect(path).await.and_then(QuietStream::new);
+                Ok(Box::new(stream.map_err(|source| self.unreachable(source))?))
             }
             Target::Address(Address::Tcp { host, port }) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|source| self.unreachable(source))?;

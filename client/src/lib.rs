@@ -36,6 +36,7 @@ mod environment;
 mod error;
 mod manager;
 mod objects;
+mod quiet;
 mod session;
 
 pub use bursar_proto as proto;

@@ -74,6 +74,15 @@ impl Handle {
         &self.0.manager
     }
 
+    /// Whether both are the same object in the same session.
+    pub fn is_same(&self, other: &Handle) -> bool {
+        let is_equal = || {
+            let same_session = Arc::ptr_eq(self.manager().session(), other.manager().session());
+            same_session && self.epoch() == other.epoch() && self.name() == other.name()
+        };
+        Arc::ptr_eq(&self.0, &other.0) || is_equal()
+    }
+
     /// The object in a request.
     pub fn object(&self) -> Option<v1::ObjectRef> {
         Some(v1::ObjectRef { name: self.name().to_owned(), epoch: self.epoch() })

@@ -144,8 +144,6 @@ faults! {
     121 NotAnInteger { key: String, codec: u32 } "the value of {key:?} (codec {codec}) is not an integer in MessagePack or JSON"
     /// The result does not fit into i64.
     122 Overflow { key: String } "adding to {key:?} would leave the range of i64"
-    /// No such key, where the verb needs one.
-    123 NoSuchKey { key: String } "no key {key:?}"
 }
 
 impl Fault {

@@ -151,6 +151,11 @@ impl Broker {
         MemoryConnector(self.memory.clone())
     }
 
+    /// Ends a session as if its process had been killed.
+    pub(crate) fn lose_session(&self, id: SessionId) {
+        self.server.table.lose(id);
+    }
+
     /// Stops: sessions are told, whoever waits is answered, clients get the grace to finish, then connections are cut.
     pub async fn stop(mut self) {
         let Broker { server, health, tasks, grace, .. } = &mut self;

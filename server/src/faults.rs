@@ -20,7 +20,7 @@ fn code(fault: &Fault) -> Code {
     use Fault::*;
     match fault {
         BadArgument { .. } | TooLarge { .. } | Protocol { .. } => Code::InvalidArgument,
-        NoSuchObject { .. } | NoSuchKey { .. } | NoSuchSession {} => Code::NotFound,
+        NoSuchObject { .. } | NoSuchSession {} => Code::NotFound,
         AlreadyExists { .. } | Duplicate { .. } => Code::AlreadyExists,
         LimitReached { .. } | Full { .. } => Code::ResourceExhausted,
         UnknownVerb { .. } => Code::Unimplemented,

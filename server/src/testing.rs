@@ -5,6 +5,7 @@ use crate::{
     Broker,
     broker::MemoryConnector,
     config::Config,
+    objects::kind::SessionId,
 };
 use bursar_proto::{Address, AuthKey};
 use std::path::{Path, PathBuf};
@@ -73,6 +74,11 @@ impl TestBroker {
     /// A way in without a socket.
     pub fn connector(&self) -> MemoryConnector {
         self.broker.as_ref().expect("it was not stopped").connector()
+    }
+
+    /// Ends a session as if its process had been killed.
+    pub fn lose_session(&self, id: u64) {
+        self.broker.as_ref().expect("it was not stopped").lose_session(SessionId(id));
     }
 
     /// Stops as SIGTERM would.

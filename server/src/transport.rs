@@ -1,13 +1,14 @@
 //! Connections: how bytes come in, who is at the other end, and the limits of what a peer can make the broker hold.
 //!
-//! `listen` binds, `serve` accepts and drives, `heard` and `metered` watch the bytes, `process` sees local peers exit. TLS would
-//! be one more way from a listener to a stream of bytes, in `listen`.
+//! `listen` binds, `serve` accepts and drives, `heard` and `metered` watch the bytes, `quiet` saves wake-ups, `process` sees
+//! local peers exit. TLS would be one more way from a listener to a stream of bytes, in `listen`.
 
 mod connection;
 mod heard;
 mod listen;
 mod metered;
 mod process;
+mod quiet;
 mod serve;
 
 pub use connection::{Connection, Peer, PartialBytes};

@@ -226,6 +226,18 @@ fn r10_strangers_are_turned_away_beyond_their_number() {
     figure("R10", format!("{crowd} strangers where 64 are allowed: descriptors at most {most}"));
 }
 
+/// A crowd that says nothing keeps nobody out. Newcomers were turned away once 256 strangers were there: whoever kept that many silent
+/// connections open, without any key, locked every new client out for ever.
+#[test]
+fn r10_newcomers_get_in_beside_a_silent_crowd() {
+    let broker = Broker::start_limited("pre_auth_connections = 32\npre_auth_deadline = \"600s\"");
+    let crowd: Vec<_> = (0..96).map(|n| stranger(&broker, n).unwrap()).collect();
+    for _ in 0..10 {
+        bursar::blocking::Manager::connect(broker.unix(), broker.authkey()).unwrap().status().unwrap();
+    }
+    drop(crowd);
+}
+
 /// At the limit of descriptors `accept` fails at once, again and again: a broker that only tries again burns a processor.
 #[test]
 fn r11_no_descriptors_left() {

@@ -17,7 +17,7 @@ use bursar_server::{
         core::CallId,
         door::{Door, Routed},
         host::{Hosted, Inbox, Ticket, World},
-        kind::{Moment, SessionId},
+        kind::{Departure, Moment, SessionId},
         registry::Registry,
     },
 };
@@ -193,7 +193,7 @@ impl Driver for Kinds {
     fn end(&mut self, session: &str, _calls: &[CallNumber]) {
         let Some(Session { id, inbox, touched, .. }) = self.sessions.remove(session) else { return };
         inbox.has_ended.store(true, Ordering::SeqCst);
-        touched.values().for_each(|host| host.depart(id));
+        touched.values().for_each(|host| host.depart(id, Departure::Lost));
         self.door.registry().departed(id);
     }
 

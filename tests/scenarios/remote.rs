@@ -41,7 +41,7 @@ pub trait Seat: Sized + Send + Sync + 'static {
     /// Makes one call. Dropping the future takes the call back.
     fn perform(self: Arc<Self>, errand: Errand) -> impl Future<Output = Outcome> + Send;
     /// Ends the session; waiting calls are then `lost`.
-    fn leave(&self) -> impl Future<Output = ()>;
+    fn leave(&self, broker: &TestBroker) -> impl Future<Output = ()>;
 }
 
 /// A call on its way.
@@ -98,7 +98,7 @@ impl<S: Seat> Remote<S> {
 
     /// Ends a session, and waits until the broker has given back what it held.
     async fn leave(&self, seat: &S) {
-        seat.leave().await;
+        seat.leave(&self.broker).await;
         let start = Instant::now();
         loop {
             let status = self.observer.status().await.expect("the broker is there");

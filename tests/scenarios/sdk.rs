@@ -108,7 +108,8 @@ impl Seat for Sdk {
         }
     }
 
-    async fn leave(&self) {
+    async fn leave(&self, broker: &TestBroker) {
+        broker.lose_session(self.manager.session_id());
         self.manager.clone().close().await;
     }
 }

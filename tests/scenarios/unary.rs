@@ -120,7 +120,7 @@ impl Seat for Unary {
         }
     }
 
-    async fn leave(&self) {
+    async fn leave(&self, _broker: &TestBroker) {
         self.socket.shutdown(std::net::Shutdown::Both).expect("it is connected");
     }
 }

@@ -6,11 +6,11 @@ use crate::{
     server::{Server, this_program},
 };
 use bursar::{
-    AuthKey, Error, Fault, Lease, Raw,
+    AuthKey, Error, Fault, Raw,
     blocking::{Manager, Queue, block_on},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream::iter};
+use futures_util::{StreamExt, TryStreamExt, stream::iter};
 use std::{process::Stdio, time::Duration};
 
 pub struct Bursar {
@@ -139,8 +139,9 @@ async fn take_many(queue: &bursar::Queue<Raw>, max: usize) -> Outcome<u64> {
     match queue.get_many(max, PATIENCE).await {
         Err(error) => nothing(error),
         Ok(leases) => {
-            let done = try_join_all(leases.into_iter().map(Lease::done)).await?;
-            Ok(done.len() as u64)
+            let taken = leases.len() as u64;
+            queue.done_many(leases).await?;
+            Ok(taken)
         }
     }
 }

@@ -187,6 +187,11 @@ impl<T: Payload> Queue<T> {
         block_on(self.inner.take_within(wait))
     }
 
+    /// Settles many leases with one round trip for each 10,000. See [`bursar::Queue::done_many`](crate::Queue::done_many).
+    pub fn done_many<U>(&self, leases: impl IntoIterator<Item = Lease<U>>) -> Result<()> {
+        block_on(self.inner.done_many(leases.into_iter().map(|lease| lease.inner)))
+    }
+
     /// Settles this session's oldest lease. See [`bursar::Queue::task_done`](crate::Queue::task_done).
     pub fn task_done(&self) -> Result<()> {
         block_on(self.inner.task_done())

@@ -102,7 +102,7 @@ impl<V: Payload> Entry<V> {
 pub struct PutOptions {
     /// The key goes after this time; zero: never.
     pub ttl: Duration,
-    /// Leave the ttl of an existing key as it is, and ignore `ttl`.
+    /// Leave the ttl of an existing key as it is. It goes with no `ttl` of its own: both together are the fault `BadArgument`.
     pub keep_ttl: bool,
     /// The key goes when this session ends.
     pub bind: bool,

@@ -73,6 +73,36 @@ fn thousands_of_calls_at_once_are_all_answered() {
 }
 
 #[test]
+fn done_many_settles_thousands_and_refuses_leases_of_others() {
+    let (broker, manager) = connected();
+    let elsewhere = connect(&broker);
+    block_on(async {
+        let queue: Queue<u32> = manager.queue("jobs").create().await.unwrap();
+        let other: Queue<u32> = manager.queue("other").create().await.unwrap();
+        let from_elsewhere: Queue<u32> = elsewhere.queue("jobs").open().await.unwrap();
+        queue.put_many(0..10_003).await.unwrap();
+        let mut leases = Vec::new();
+        while leases.len() < 10_003 {
+            leases.extend(queue.get_many(10_003, Wait::Never).await.unwrap());
+        }
+        let another_handle: Queue<u32> = manager.queue("jobs").open().await.unwrap();
+        another_handle.done_many(leases).await.unwrap();
+        queue.done_many(Vec::<bursar::Lease<u32>>::new()).await.unwrap();
+        let stats = queue.stats().await.unwrap();
+        assert_eq!((stats.done, stats.unfinished, stats.failures), (10_003, 0, 0));
+
+        for stranger in [&other, &from_elsewhere] {
+            queue.put(1).await.unwrap();
+            let lease = queue.get().await.unwrap();
+            let error = stranger.done_many([lease]).await.unwrap_err();
+            assert!(matches!(error.fault(), Some(Fault::BadArgument { .. })), "{error}");
+        }
+        let stats = queue.stats().await.unwrap();
+        assert_eq!((stats.done, stats.failures), (10_003, 2), "what was refused went back as failed");
+    });
+}
+
+#[test]
 fn work_retries_what_fails_and_what_panics_and_puts_strangers_aside() {
     let (_broker, manager) = connected();
     block_on(async {

@@ -86,7 +86,7 @@ impl From<&bursar_proto::Fault> for Exit {
         use bursar_proto::Fault::*;
         match fault {
             BadArgument { .. } | TooLarge { .. } => Exit::Usage,
-            NoSuchObject { .. } | NoSuchKey { .. } | Gone { .. } => Exit::Absent,
+            NoSuchObject { .. } | Gone { .. } => Exit::Absent,
             AlreadyExists { .. }
             | Mismatch { .. }
             | Closed {}

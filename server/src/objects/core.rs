@@ -7,7 +7,7 @@
 //!                                 └─ Wait ─► line ─► asked again by settle, or overdue, cancelled, departed
 //! ```
 
-use super::kind::{Decision, Kind, LINES, Line, Moment, SessionId};
+use super::kind::{Decision, Departure, Kind, LINES, Line, Moment, SessionId};
 use crate::engine::Mark;
 use bursar_proto::{Fault, Wait};
 use std::{
@@ -193,7 +193,7 @@ impl<K: Kind, T> Core<K, T> {
     }
 
     /// A session ended: its waits are cancelled first, then what it held is given back, in one step.
-    pub fn depart(&mut self, session: SessionId, turn: &mut Turn<'_, K, T>) {
+    pub fn depart(&mut self, session: SessionId, how: Departure, turn: &mut Turn<'_, K, T>) {
         self.pass_time(turn);
         let first = CallId { session, sequence: 0 };
         let last = CallId { session, sequence: u64::MAX };
@@ -207,7 +207,7 @@ impl<K: Kind, T> Core<K, T> {
         if self.stopped.is_some() {
             return;
         }
-        let change = self.kind.departed(session, turn.now);
+        let change = self.kind.departed(session, how, turn.now);
         if change.is_none() && places.is_empty() {
             return;
         }

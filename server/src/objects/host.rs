@@ -3,7 +3,7 @@
 use super::{
     agenda::Agenda,
     core::{Answer, CallId, Core, Turn},
-    kind::{Moment, SessionId, Wire},
+    kind::{Departure, Moment, SessionId, Wire},
 };
 use crate::{
     clock::Clock,
@@ -76,7 +76,7 @@ pub trait Hosted: Send + Sync {
     /// A reply did not reach its caller.
     fn unheard(&self, caller: SessionId, reply: Reply);
     /// A session ended.
-    fn depart(&self, session: SessionId);
+    fn depart(&self, session: SessionId, how: Departure);
     /// Time has passed.
     fn wake(&self);
     /// Everybody who waits gets this fault.
@@ -205,8 +205,8 @@ impl<K: Wire> Hosted for Host<K> {
         }
     }
 
-    fn depart(&self, session: SessionId) {
-        self.turn(|core, turn| core.depart(session, turn));
+    fn depart(&self, session: SessionId, how: Departure) {
+        self.turn(|core, turn| core.depart(session, how, turn));
     }
 
     fn wake(&self) {

@@ -26,6 +26,15 @@ impl Moment {
     }
 }
 
+/// How a session ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Departure {
+    /// Its client closed it: whatever it still held comes back unharmed.
+    Closed,
+    /// Its process died, or nothing was heard of it any more: what it held may have to do with that.
+    Lost,
+}
+
 /// Where commands stand while they cannot be answered. The number tells the lines of one object apart; it is below [`LINES`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Line {
@@ -95,7 +104,7 @@ pub trait Kind: Sized + Send + 'static {
     fn history(&self) -> Vec<Self::Change>;
 
     /// The session ended: give back what it held.
-    fn departed(&self, session: SessionId, now: Moment) -> Option<Self::Change>;
+    fn departed(&self, session: SessionId, how: Departure, now: Moment) -> Option<Self::Change>;
 
     /// The answer never arrived: take back what it gave.
     fn unheard(&self, caller: SessionId, reply: &Self::Reply, now: Moment) -> Option<Self::Change>;

@@ -18,7 +18,7 @@ mod tests;
 mod verbs;
 mod wire;
 
-use super::kind::{Decision, Kind, Line, Moment, SessionId};
+use super::kind::{Decision, Departure, Kind, Line, Moment, SessionId};
 use bursar_proto::Fault;
 use bytes::Bytes;
 use events::{Events, Happened};
@@ -405,7 +405,7 @@ impl Kind for Kv {
         changes
     }
 
-    fn departed(&self, session: SessionId, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
         self.map.binds(session).then_some(Change::Departed { session })
     }
 

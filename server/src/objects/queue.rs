@@ -15,7 +15,7 @@ mod state;
 mod tests;
 mod wire;
 
-use super::kind::{Decision, Kind, Line, Moment, SessionId};
+use super::kind::{Decision, Departure, Kind, Line, Moment, SessionId};
 use bursar_proto::{Fault, limits};
 use bytes::Bytes;
 pub use state::{Event, Headers, Item, Queue, Return};
@@ -271,10 +271,14 @@ impl Kind for Queue {
         self.snapshot().into_iter().map(Change::Restored).collect()
     }
 
-    fn departed(&self, session: SessionId, now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, how: Departure, now: Moment) -> Option<Change> {
         let leases = self.leases_of(session).map(|(lease, _)| lease).collect::<Vec<_>>();
-        let why = "the session ended".to_owned();
-        (!leases.is_empty()).then_some(Change::Returned { session, leases, how: Return::Crashed, now, delay_ms: None, why })
+        let (how, why) = match how {
+            Departure::Closed => (Return::Released, "the session was closed"),
+            Departure::Lost => (Return::Crashed, "the session was lost"),
+        };
+        let why = why.to_owned();
+        (!leases.is_empty()).then_some(Change::Returned { session, leases, how, now, delay_ms: None, why })
     }
 
     fn unheard(&self, caller: SessionId, reply: &Reply, now: Moment) -> Option<Change> {
@@ -467,6 +471,9 @@ impl Queue {
 }
 
 fn distinct(numbers: &[u64]) -> Vec<u64> {
+    if numbers.len() < 2 {
+        return numbers.to_vec();
+    }
     let mut numbers = numbers.to_vec();
     numbers.sort_unstable();
     numbers.dedup();

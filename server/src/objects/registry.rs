@@ -15,7 +15,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -27,6 +27,8 @@ pub struct Registry {
     objects: DashMap<Name, Registered>,
     next_epoch: AtomicU64,
     objects_max: usize,
+    /// How many objects are ephemeral: as a rule none, and then the end of a session need not look through all of them.
+    ephemeral: AtomicUsize,
     world: Arc<World>,
 }
 
@@ -59,7 +61,7 @@ impl Registry {
     /// language's numbers can hold.
     pub fn new(world: Arc<World>, objects_max: usize) -> Registry {
         let first_epoch = world.clock.epoch().0 << 12;
-        Registry { objects: DashMap::new(), next_epoch: AtomicU64::new(first_epoch), objects_max, world }
+        Registry { objects: DashMap::new(), next_epoch: AtomicU64::new(first_epoch), objects_max, ephemeral: AtomicUsize::new(0), world }
     }
 
     /// How many objects there are.
@@ -116,6 +118,7 @@ impl Registry {
                 let epoch = self.next_epoch.fetch_add(1, Ordering::Relaxed);
                 let host = create(entry.key(), epoch, &options, &self.world)?;
                 let reply = pb::OpenReply { epoch, created: true, options: Some(host.options()) };
+                self.ephemeral.fetch_add(usize::from(ephemeral), Ordering::SeqCst);
                 let openers = ephemeral.then(|| HashSet::from([caller]));
                 tracing::info!(object = %entry.key(), epoch, kind = host.kind(), ephemeral, "created");
                 entry.insert(Registered { host, created: self.world.clock.now(), openers });
@@ -192,7 +195,8 @@ impl Registry {
     pub fn delete(&self, object: Option<&ObjectRef>) -> Result<(), Fault> {
         let host = self.resolve(object)?;
         let removed = self.objects.remove_if(host.name(), |_, registered| registered.host.epoch() == host.epoch());
-        if let Some((name, _)) = removed {
+        if let Some((name, registered)) = removed {
+            self.ephemeral.fetch_sub(usize::from(registered.openers.is_some()), Ordering::SeqCst);
             retire(&name, &*host);
         }
         Ok(())
@@ -200,6 +204,9 @@ impl Registry {
 
     /// A session that opened ephemeral objects ended: those that nobody else has open go.
     pub fn departed(&self, session: SessionId) {
+        if self.ephemeral.load(Ordering::SeqCst) == 0 {
+            return;
+        }
         let orphaned = |registered: &mut Registered| match &mut registered.openers {
             Some(openers) => openers.remove(&session) && openers.is_empty(),
             None => false,
@@ -212,6 +219,7 @@ impl Registry {
             }
             !orphaned
         });
+        self.ephemeral.fetch_sub(gone.len(), Ordering::SeqCst);
         for (name, host) in gone {
             retire(&name, &*host);
         }

@@ -10,7 +10,7 @@ use crate::{
     objects::{
         core::CallId,
         host::{Hosted, Inbox},
-        kind::{Moment, SessionId},
+        kind::{Departure, Moment, SessionId},
     },
 };
 use bursar_proto::{
@@ -95,9 +95,25 @@ struct State {
     farewell: Option<Fault>,
 }
 
-enum Call {
-    Waiting { host: Option<Weak<dyn Hosted>>, is_cancelled: bool },
-    Answered { host: Option<Weak<dyn Hosted>>, entry: Bytes, is_sent: bool },
+struct Call {
+    /// `None`: the names.
+    host: Option<Weak<dyn Hosted>>,
+    answer: Progress,
+}
+
+enum Progress {
+    Waiting { is_cancelled: bool },
+    Answered { entry: Bytes, is_sent: bool },
+}
+
+impl Call {
+    fn is_answered(&self) -> bool {
+        matches!(self.answer, Progress::Answered { .. })
+    }
+
+    fn host(&self) -> Option<Arc<dyn Hosted>> {
+        self.host.as_ref().and_then(Weak::upgrade)
+    }
 }
 
 /// What is to be done with a call that came in.
@@ -148,7 +164,9 @@ impl Session {
             let asked = |sequence: u64| {
                 unheard.iter().any(|range| sequence >= range.first && sequence - range.first < range.count)
             };
-            state.forget(|sequence, call| matches!(call, Call::Answered { .. }) && !asked(sequence));
+            let unasked = state.calls.iter().filter(|(sequence, call)| call.is_answered() && !asked(**sequence));
+            let unasked: Vec<u64> = unasked.map(|(sequence, _)| *sequence).collect();
+            state.forget(unasked);
         }
         if let Some(waker) = state.waker.take() {
             waker.wake();
@@ -207,8 +225,8 @@ impl Session {
         self.state.lock().waiting
     }
 
-    /// Registers a call.
-    pub fn begin(&self, sequence: u64) -> Begin {
+    /// Registers a call, and the host that it goes to: it will be told when the session ends.
+    pub fn begin(&self, sequence: u64, host: Option<&Arc<dyn Hosted>>) -> Begin {
         let mut state = self.state.lock();
         if sequence > state.last_sequence {
             if state.waiting >= self.calls_in_flight_max {
@@ -217,12 +235,14 @@ impl Session {
             }
             state.last_sequence = sequence;
             state.waiting += 1;
-            state.calls.insert(sequence, Call::Waiting { host: None, is_cancelled: false });
+            let place = host.map(Arc::downgrade);
+            state.calls.insert(sequence, Call { host: place, answer: Progress::Waiting { is_cancelled: false } });
+            host.inspect(|host| state.touch(host));
             return Begin::New;
         }
-        match state.calls.get_mut(&sequence) {
-            Some(Call::Waiting { .. }) => Begin::Repeated,
-            Some(Call::Answered { entry, .. }) => {
+        match state.calls.get_mut(&sequence).map(|call| &call.answer) {
+            Some(Progress::Waiting { .. }) => Begin::Repeated,
+            Some(Progress::Answered { entry, .. }) => {
                 let entry = entry.clone();
                 state.push(sequence, entry);
                 Begin::Repeated
@@ -232,32 +252,18 @@ impl Session {
         }
     }
 
-    /// The call goes to this host, which will be told when the session ends.
-    pub fn touch(&self, sequence: u64, host: &Arc<dyn Hosted>) {
-        let mut state = self.state.lock();
-        if let Some(Call::Waiting { host: place, .. }) = state.calls.get_mut(&sequence) {
-            *place = Some(Arc::downgrade(host));
-        }
-        if !state.touched.contains_key(&host.epoch()) {
-            state.touched.retain(|_, host| host.strong_count() > 0);
-            state.touched.insert(host.epoch(), Arc::downgrade(host));
-        }
+    /// A unary call goes to this host.
+    pub fn touch(&self, host: &Arc<dyn Hosted>) {
+        self.state.lock().touch(host);
     }
 
     /// The client has these answers.
     pub fn heard(&self, range: &v1::Range) {
         let mut state = self.state.lock();
-        if range.count == 1 {
-            if matches!(state.calls.get(&range.first), Some(Call::Answered { .. })) {
-                let call = state.calls.remove(&range.first);
-                state.forgotten(call);
-            }
-            return;
-        }
         let end = range.first.saturating_add(range.count);
-        state.forget(|sequence, call| {
-            matches!(call, Call::Answered { .. }) && sequence >= range.first && sequence < end
-        });
+        let heard = state.calls.range(range.first..end).filter(|(_, call)| call.is_answered());
+        let heard: Vec<u64> = heard.map(|(sequence, _)| *sequence).collect();
+        state.forget(heard);
     }
 
     /// The client takes a call back. What was decided already, and not heard, is taken back from it.
@@ -265,18 +271,19 @@ impl Session {
         let call = CallId { session: self.id, sequence };
         let mut state = self.state.lock();
         match state.calls.get_mut(&sequence) {
-            Some(Call::Waiting { host, is_cancelled }) => {
+            Some(Call { host: Some(host), answer: Progress::Waiting { is_cancelled } }) => {
                 *is_cancelled = true;
-                let host = host.as_ref().and_then(Weak::upgrade);
+                let host = host.upgrade();
                 drop(state);
                 host.map(|host| host.cancel(call));
             }
-            Some(Call::Answered { host, entry, .. }) => {
-                let (host, entry) = (host.as_ref().and_then(Weak::upgrade), entry.clone());
+            Some(Call { host: Some(host), answer: Progress::Answered { entry, .. } }) => {
+                let (host, entry) = (host.upgrade(), entry.clone());
                 drop(state);
                 unhear(self.id, host, entry);
             }
-            None => {}
+            // The names give nothing that could be taken back.
+            Some(Call { host: None, .. }) | None => {}
         }
     }
 
@@ -320,7 +327,7 @@ impl Session {
             let (sequence, entry) = state.outbox.pop_front().expect("it is at the front");
             bytes += entry.len();
             state.outbox_bytes -= entry.len();
-            if let Some(Call::Answered { is_sent, .. }) = state.calls.get_mut(&sequence) {
+            if let Some(Call { answer: Progress::Answered { is_sent, .. }, .. }) = state.calls.get_mut(&sequence) {
                 *is_sent = true;
             }
             entries.push(entry);
@@ -337,7 +344,7 @@ impl Session {
     }
 
     /// Ends the session, once: false if it had ended before. What it held is given back before this returns.
-    pub fn end(&self, fault: &Fault) -> bool {
+    pub fn end(&self, how: Departure, fault: &Fault) -> bool {
         if self.ended.swap(true, Ordering::SeqCst) {
             return false;
         }
@@ -350,12 +357,13 @@ impl Session {
         drop(state);
         // What never left this process was certainly not heard.
         for call in calls.into_values() {
-            if let Call::Answered { host, entry, is_sent: false } = call {
-                unhear(self.id, host.and_then(|host| host.upgrade()), entry);
+            let host = call.host();
+            if let Progress::Answered { entry, is_sent: false } = call.answer {
+                unhear(self.id, host, entry);
             }
         }
         for host in touched.into_values().filter_map(|host| host.upgrade()) {
-            host.depart(self.id);
+            host.depart(self.id, how);
         }
         true
     }
@@ -375,17 +383,17 @@ impl Inbox for Session {
         let answer = server_entry::Entry::Answer(v1::Answer { reply: Some(reply) });
         let entry: Bytes = v1::ServerEntry { sequence, entry: Some(answer) }.encode_to_vec().into();
         let mut state = self.state.lock();
-        let Some(Call::Waiting { host, is_cancelled }) = state.calls.get_mut(&sequence) else { return };
-        let (host, is_cancelled) = (host.take(), *is_cancelled);
-        let kept = Call::Answered { host: host.clone(), entry: entry.clone(), is_sent: false };
-        state.calls.insert(sequence, kept);
+        let Some(call) = state.calls.get_mut(&sequence) else { return };
+        let Progress::Waiting { is_cancelled } = call.answer else { return };
+        call.answer = Progress::Answered { entry: entry.clone(), is_sent: false };
+        // The answer and the cancel have crossed.
+        let crossed = if is_cancelled { call.host() } else { None };
         state.waiting -= 1;
         state.answered_bytes += entry.len();
         state.push(sequence, entry.clone());
         drop(state);
-        if is_cancelled {
-            // The answer and the cancel have crossed.
-            unhear(self.id, host.and_then(|host| host.upgrade()), entry);
+        if crossed.is_some() {
+            unhear(self.id, crossed, entry);
         }
     }
 
@@ -420,32 +428,32 @@ impl State {
         self.wake();
     }
 
-    fn forget(&mut self, forgettable: impl Fn(u64, &Call) -> bool) {
-        let gone: Vec<u64> = self
-            .calls
-            .iter()
-            .filter(|(sequence, call)| forgettable(**sequence, call))
-            .map(|(sequence, _)| *sequence)
-            .collect();
-        for sequence in gone {
-            let call = self.calls.remove(&sequence);
-            self.forgotten(call);
+    fn touch(&mut self, host: &Arc<dyn Hosted>) {
+        if self.touched.contains_key(&host.epoch()) {
+            return;
         }
+        // Objects that are gone are swept when their number may have doubled: each is looked at a bounded number of times.
+        if self.touched.len() == self.touched.capacity() {
+            self.touched.retain(|_, host| host.strong_count() > 0);
+        }
+        self.touched.insert(host.epoch(), Arc::downgrade(host));
     }
 
-    fn forgotten(&mut self, call: Option<Call>) {
-        if let Some(Call::Answered { entry, .. }) = call {
-            self.answered_bytes -= entry.len();
+    fn forget(&mut self, sequences: impl IntoIterator<Item = u64>) {
+        for sequence in sequences {
+            if let Some(Call { answer: Progress::Answered { entry, .. }, .. }) = self.calls.remove(&sequence) {
+                self.answered_bytes -= entry.len();
+            }
         }
     }
 
     /// Keeps the memory of answers within its bounds: the oldest that were sent go first.
     fn shed(&mut self) {
         while self.calls.len() - self.waiting > ANSWERS_MAX || self.answered_bytes > ANSWERS_BYTES_MAX {
-            let oldest = self.calls.iter().find(|(_, call)| matches!(call, Call::Answered { is_sent: true, .. }));
+            let is_sent = |call: &Call| matches!(call.answer, Progress::Answered { is_sent: true, .. });
+            let oldest = self.calls.iter().find(|(_, call)| is_sent(call));
             let Some(sequence) = oldest.map(|(sequence, _)| *sequence) else { return };
-            let call = self.calls.remove(&sequence);
-            self.forgotten(call);
+            self.forget([sequence]);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     session::{Caller, Session},
     table::Table,
 };
-use crate::{faults, transport::Connection};
+use crate::{faults, objects::kind::Departure, transport::Connection};
 use bursar_proto::{
     Fault,
     frame::{Assembly, ClientFrame, ServerFrame},
@@ -133,7 +133,9 @@ impl SessionStream {
                 self.connection.check_credential()?;
                 self.session.notify(server_entry::Entry::Beat(beat));
             }
-            Some(client_entry::Entry::Close(_)) => self.table.end(&self.session, "it was closed by its client"),
+            Some(client_entry::Entry::Close(_)) => {
+                self.table.end(&self.session, Departure::Closed, "it was closed by its client");
+            },
             Some(client_entry::Entry::Part(part)) => {
                 let before = self.assembly.bytes();
                 let budget = self.connection.parts_budget() + before;

@@ -7,7 +7,7 @@ use crate::{
         core::CallId,
         door::{Door, Routed},
         host::{Inbox, Ticket},
-        kind::{Moment, SessionId},
+        kind::{Departure, Moment, SessionId},
     },
     transport::Connection,
 };
@@ -123,8 +123,8 @@ impl Table {
     }
 
     /// Ends a session: its waits are cancelled, what it held is given back.
-    pub fn end(&self, session: &Session, reason: &str) {
-        if session.end(&Fault::SessionEnded { reason: reason.to_owned() }) {
+    pub fn end(&self, session: &Session, how: Departure, reason: &str) {
+        if session.end(how, &Fault::SessionEnded { reason: reason.to_owned() }) {
             self.door.registry().departed(session.id);
             // Last: who does not see the session in `Status` any more finds everything given back.
             self.sessions.remove(&session.id);
@@ -132,25 +132,36 @@ impl Table {
         }
     }
 
+    /// Ends a session as if its process had been killed.
+    pub fn lose(&self, id: SessionId) {
+        if let Some(session) = self.sessions.get(&id).map(|entry| entry.value().clone()) {
+            self.end(&session, Departure::Lost, "its process exited");
+        }
+    }
+
     /// The process at the other end of this connection is no more.
     pub fn process_exited(&self, connection: &Connection) {
         for session in connection.sessions().iter().filter(|session| session.was_last_on(connection)) {
-            self.end(session, "its process exited");
+            self.end(session, Departure::Lost, "its process exited");
         }
     }
 
     /// Executes one call of a session. Its answer goes to the session, now or later.
     pub fn call(&self, session: &Arc<Session>, sequence: u64, command: Option<call::Command>) {
-        match session.begin(sequence) {
+        let routed = self.door.route(command);
+        let host = match &routed {
+            Ok(Routed::Object(host, ..)) => Some(host),
+            _ => None,
+        };
+        match session.begin(sequence, host) {
             Begin::New => {}
             Begin::Repeated => return,
             Begin::Refused(fault) => return session.refuse(sequence, &fault),
         }
-        match self.door.route(command) {
+        match routed {
             Err(fault) => session.deliver(sequence, Err(fault)),
             Ok(Routed::Names(verb)) => session.deliver(sequence, self.name(session, verb)),
             Ok(Routed::Object(host, command, wait)) => {
-                session.touch(sequence, &host);
                 let call = CallId { session: session.id, sequence };
                 self.door.call(&*host, Ticket { call, inbox: session.clone() }, command, wait);
             }
@@ -233,7 +244,7 @@ impl Table {
     pub fn end_silent(&self) {
         let now = self.clock.now();
         for session in self.all().iter().filter(|session| is_silent(session, now)) {
-            self.end(session, &format!("nothing was heard of it for {} ms", session.ttl_ms));
+            self.end(session, Departure::Lost, &format!("nothing was heard of it for {} ms", session.ttl_ms));
         }
     }
 }

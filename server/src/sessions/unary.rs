@@ -83,7 +83,7 @@ impl Unary {
             Routed::Names(verb) => self.table.name(&session, verb),
             Routed::Object(host, command, wait) => {
                 let id = CallId { session: session.id, sequence: connection.next_sequence() };
-                session.touch(id.sequence, &host);
+                session.touch(&host);
                 let (sender, answer) = oneshot::channel();
                 let inbox = Arc::new(OneAnswer { session, sender: Mutex::new(Some(sender)) });
                 let ticket = Ticket { call: id, inbox: inbox.clone() };

@@ -89,6 +89,7 @@ pub struct Connection {
     last_heard: AtomicU64,
     handshake: Mutex<Handshake>,
     proven: CancellationToken,
+    evicted: CancellationToken,
     closing: CancellationToken,
     /// Bytes in messages that have not arrived whole.
     partial: AtomicU64,
@@ -134,6 +135,7 @@ impl Connection {
             clock,
             handshake: Mutex::default(),
             proven: CancellationToken::new(),
+            evicted: CancellationToken::new(),
             closing: CancellationToken::new(),
             partial: AtomicU64::new(0),
             budget,
@@ -170,6 +172,19 @@ impl Connection {
 
     pub(super) async fn until_proven(&self) {
         self.proven.cancelled().await;
+    }
+
+    /// Ends the connection at once, unless it proves itself first.
+    pub(super) fn evict(&self) {
+        self.evicted.cancel();
+    }
+
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted.is_cancelled()
+    }
+
+    pub(super) async fn until_evicted(&self) {
+        self.evicted.cancelled().await;
     }
 
     /// Closes the connection, after what is being answered.

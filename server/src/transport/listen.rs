@@ -1,6 +1,6 @@
 //! Listening sockets. The one place that knows how a stream of bytes comes to be; TLS would wrap it here.
 
-use super::Peer;
+use super::{Peer, quiet::QuietStream};
 use bursar_proto::Address;
 use rustix::fs::{FlockOperation, flock};
 use std::{
@@ -92,7 +92,7 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 let credentials = stream.peer_cred()?;
                 let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
-                Ok((Box::new(stream), Peer::Unix { pid, uid: credentials.uid() }))
+                Ok((Box::new(QuietStream::new(stream)?), Peer::Unix { pid, uid: credentials.uid() }))
             }
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;

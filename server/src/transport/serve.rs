@@ -9,15 +9,18 @@ use super::{Connection, Listener, PartialBytes, Peer, Stream, heard::Heard};
 use crate::{
     auth::{Gate, Keyring},
     clock::Clock,
+    objects::kind::Departure,
     sessions::Table,
 };
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use std::{
+    collections::VecDeque,
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -75,7 +78,8 @@ pub struct Server {
     /// Every connection's task.
     pub tasks: TaskTracker,
     next_id: AtomicU64,
-    pre_auth: Arc<AtomicUsize>,
+    /// Those that have proved nothing, oldest first, and some that have since. Short sections, never across an await.
+    strangers: Mutex<VecDeque<Weak<Connection>>>,
 }
 
 impl Server {
@@ -99,7 +103,7 @@ impl Server {
             stopped: CancellationToken::new(),
             tasks: TaskTracker::new(),
             next_id: AtomicU64::new(1),
-            pre_auth: Arc::default(),
+            strangers: Mutex::default(),
         })
     }
 
@@ -115,6 +119,8 @@ impl Server {
                 Ok((stream, peer)) => {
                     failures = 0;
                     self.admit(stream, peer);
+                    // Whoever had to go for it goes before the next one comes.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -129,25 +135,43 @@ impl Server {
 
     fn admit(self: &Arc<Server>, stream: Stream, peer: Peer) {
         let open = self.table.connections.load(Ordering::Relaxed);
-        let strangers = self.pre_auth.load(Ordering::Relaxed);
-        if open >= self.limits.connections || strangers >= self.limits.pre_auth_connections {
+        if open >= self.limits.connections {
             // Dropped without a word: who is turned away here may be anybody.
-            tracing::debug!(%peer, open, strangers, "turned away: too many connections");
+            tracing::debug!(%peer, open, "turned away: too many connections");
             return;
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection::new(id, peer, self.clock.clone(), self.partial.clone()));
         // Counted here and not in the task: many may be accepted before the first of their tasks runs.
-        let (count, stranger) = (Counted::new(&self.table.connections), Counted::new(&self.pre_auth));
+        let count = Counted::new(&self.table.connections);
+        self.make_room(&connection);
         let server = self.clone();
         self.tasks.spawn(async move {
-            server.drive(stream, &connection, stranger).await;
+            server.drive(stream, &connection).await;
             drop(count);
             server.after(&connection).await;
         });
     }
 
-    async fn drive(&self, stream: Stream, connection: &Arc<Connection>, stranger: Counted) {
+    /// Too many have proved nothing: the one that has had the most time goes, so that silent crowds never keep newcomers out.
+    fn make_room(&self, newcomer: &Arc<Connection>) {
+        let mut strangers = self.strangers.lock();
+        strangers.push_back(Arc::downgrade(newcomer));
+        let is_stranger = |connection: &Weak<Connection>| {
+            connection.upgrade().is_some_and(|connection| !connection.is_proven() && !connection.is_evicted())
+        };
+        if strangers.len() > self.limits.pre_auth_connections {
+            strangers.retain(is_stranger);
+        }
+        while strangers.len() > self.limits.pre_auth_connections {
+            if let Some(oldest) = strangers.pop_front().and_then(|oldest| oldest.upgrade()) {
+                tracing::debug!(peer = %oldest.peer, "turned away: too many connections that have proved nothing");
+                oldest.evict();
+            }
+        }
+    }
+
+    async fn drive(&self, stream: Stream, connection: &Arc<Connection>) {
         let gate = Gate { connection: connection.clone(), keyring: self.keyring.clone(), routes: self.routes.clone() };
         let io = TokioIo::new(Heard { stream, connection: connection.clone() });
         let streams = TaskTracker::new();
@@ -163,22 +187,23 @@ impl Server {
             .keep_alive_timeout(self.limits.keepalive_timeout);
         {
             let driven = std::pin::pin!(http.serve_connection(io, gate));
-            self.until_gone(driven, connection, stranger).await;
+            self.until_gone(driven, connection).await;
         }
         // What had come before the end is still executed: each stream does that when it is dropped.
         streams.close();
         let _ = tokio::time::timeout(CLOSE_WITHIN, streams.wait()).await;
     }
 
-    async fn until_gone(&self, mut driven: Pin<&mut Http>, connection: &Connection, stranger: Counted) {
-        let mut stranger = Some(stranger);
+    async fn until_gone(&self, mut driven: Pin<&mut Http>, connection: &Connection) {
+        let mut is_stranger = true;
         let mut deadline = std::pin::pin!(self.clock.sleep(self.limits.pre_auth_deadline));
         let mut is_stopping = false;
         loop {
             tokio::select! {
                 _ = driven.as_mut() => return,
-                () = connection.until_proven(), if stranger.is_some() => stranger = None,
-                () = &mut deadline, if stranger.is_some() => return,
+                () = connection.until_proven(), if is_stranger => is_stranger = false,
+                () = &mut deadline, if is_stranger => return,
+                () = connection.until_evicted(), if is_stranger => return,
                 () = self.stopped.cancelled() => return,
                 () = self.stopping.cancelled(), if !is_stopping => {
                     if !connection.is_proven() {
@@ -201,7 +226,7 @@ impl Server {
     /// The connection is gone. What only it could use ends; what may be resumed waits, unless its process is seen to exit.
     async fn after(&self, connection: &Arc<Connection>) {
         if let Some(implicit) = connection.end_implicit() {
-            self.table.end(&implicit, "its connection closed");
+            self.table.end(&implicit, Departure::Lost, "its connection closed");
         }
         if !connection.sees_process() {
             return;

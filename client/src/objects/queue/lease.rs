@@ -2,9 +2,10 @@
 
 use super::{Handle, wire};
 use crate::{
-    Payload, Raw, Result,
+    Error, Payload, Raw, Result,
     objects::{to_ms, to_time},
 };
+use bursar_proto::{Fault, limits};
 use std::{
     collections::HashMap,
     fmt,
@@ -48,8 +49,10 @@ pub struct Lease<T> {
     crashes: u32,
 }
 
+const DONE: &str = "queue.done";
+
 /// The part that has to be settled.
-struct Held {
+pub(super) struct Held {
     handle: Handle,
     lease: u64,
     settled: bool,
@@ -74,6 +77,29 @@ impl Drop for Held {
         }
         self.handle.manager().session().let_go();
     }
+}
+
+/// Settles leases of one queue. An error that one is not held waits until all are told of.
+pub(super) async fn settle_as_done(handle: &Handle, mut all: Vec<Held>) -> Result<()> {
+    if let Some(stranger) = all.iter().find(|held| !held.handle.is_same(handle)) {
+        let (lease, name) = (stranger.lease, stranger.handle.name());
+        let problem = format!("expected leases of this queue from this session, got lease {lease} of another handle on {name:?}");
+        return Err(Error::refused(Fault::bad_argument("leases", problem), DONE, handle.name()));
+    }
+    let mut outcome = Ok(());
+    for some in all.chunks_mut(limits::BATCH_MAX) {
+        let leases = some.iter().map(|held| held.lease).collect();
+        let told = match handle.call(wire::DoneRequest { object: handle.object(), leases, oldest: 0 }).await {
+            Ok(wire::DoneReply { not_held }) => not_held
+                .first()
+                .map_or(Ok(()), |lease| Err(Error::refused(Fault::NotHeld { lease: *lease }, DONE, handle.name()))),
+            Err(error) if matches!(error.fault(), Some(Fault::NotHeld { .. })) => Err(error),
+            Err(error) => return Err(error),
+        };
+        some.iter_mut().for_each(|held| held.settled = true);
+        outcome = outcome.and(told);
+    }
+    outcome
 }
 
 impl<T: Payload> Lease<T> {
@@ -192,6 +218,10 @@ impl<T> Lease<T> {
         self.item.take().expect("only into_inner takes the item, and it consumes the lease")
     }
 
+    pub(super) fn into_held(self) -> Held {
+        self.held
+    }
+
     /// Takes the item out of the lease, which stays as it is and is settled as ever.
     pub fn into_parts(mut self) -> (T, Lease<()>) {
         let item = self.item.take().expect("only a consuming method takes the item");
@@ -217,5 +247,35 @@ impl<T: fmt::Debug> fmt::Debug for Lease<T> {
             .field("attempt", &self.attempt)
             .field("item", &self.item)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Manager, Queue, Wait, blocking::block_on};
+    use bursar_server::testing::TestBroker;
+
+    /// One that went back meanwhile, at the head of each of two requests, keeps the others from nothing.
+    #[test]
+    fn the_first_lease_that_is_not_held_is_told_and_the_others_are_done() {
+        let broker = TestBroker::start();
+        block_on(async {
+            let manager = Manager::connect(broker.address(), broker.authkey()).await.unwrap();
+            let queue: Queue<u32> = manager.queue("jobs").create().await.unwrap();
+            queue.put_many([1, 2]).await.unwrap();
+            let mut leases = queue.get_many(2, Wait::Never).await.unwrap();
+            let mut strangers = (1..).map(|number| Held::new(&queue.handle, 1000 * number));
+            let mut all = vec![strangers.next().unwrap(), leases.pop().unwrap().into_held()];
+            all.extend(strangers.take(limits::BATCH_MAX - 1));
+            all.push(leases.pop().unwrap().into_held());
+            let error = settle_as_done(&queue.handle, all).await.unwrap_err();
+            assert_eq!(error.fault(), Some(&Fault::NotHeld { lease: 1000 }), "{error}");
+            let stats = queue.stats().await.unwrap();
+            assert_eq!((stats.done, stats.unfinished, stats.failures), (2, 0, 0));
+
+            let error = settle_as_done(&queue.handle, vec![Held::new(&queue.handle, 5000)]).await.unwrap_err();
+            assert_eq!(error.fault(), Some(&Fault::NotHeld { lease: 5000 }), "alone in its request: {error}");
+        });
     }
 }

@@ -8,7 +8,7 @@ use super::super::{
     progress::Progress,
 };
 use crate::config;
-use bursar::{Lease, Manager, Raw};
+use bursar::{Lease, Manager, Queue, Raw};
 use bursar_proto::{Fault, Wait};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -77,7 +77,7 @@ pub async fn run(args: &Args, manager: &Manager, output: &mut Output) -> Result<
         };
         left -= leases.len() as u64;
         let bytes = leases.iter().map(|lease| lease.data.len()).sum();
-        take(&mut sink, leases, &mut progress, bytes).await?;
+        take(&queue, &mut sink, leases, &mut progress, bytes).await?;
     }
     Ok(())
 }
@@ -87,18 +87,21 @@ fn ended(error: &bursar::Error) -> bool {
 }
 
 /// Written first, done then. What was not written when writing fails goes back unharmed.
-async fn take(sink: &mut Sink<'_>, leases: Vec<Lease<Raw>>, progress: &mut Progress, bytes: usize) -> Result<(), Failure> {
+async fn take(
+    queue: &Queue<Raw>,
+    sink: &mut Sink<'_>,
+    leases: Vec<Lease<Raw>>,
+    progress: &mut Progress,
+    bytes: usize,
+) -> Result<(), Failure> {
     let written = leases.iter().try_for_each(|lease| sink.write(lease)).and_then(|()| sink.flush());
     if let Err(failure) = written {
         join_all(leases.into_iter().map(Lease::release)).await;
         return Err(failure);
     }
     progress.add(leases.len(), bytes);
-    let settled = join_all(leases.into_iter().map(Lease::done)).await;
-    match settled.into_iter().find_map(Result::err) {
-        None => Ok(()),
-        Some(error) => Err(Failure::from(error).context("an item was written, but may come again")),
-    }
+    let settled = queue.done_many(leases).await;
+    settled.map_err(|error| Failure::from(error).context("an item was written, but may come again"))
 }
 
 impl Sink<'_> {

@@ -127,7 +127,7 @@ fn settled_leases_are_remembered_and_strangers_are_not_believed() {
     assert!(ask(&mut queue, ONE, done(lease), NOW).is_ok());
     assert!(ask(&mut queue, ONE, done(lease), NOW).is_ok(), "again, with no effect");
     let lease = get(&mut queue, ONE, NOW).lease;
-    queue.evolve(queue.departed(ONE, NOW).unwrap());
+    queue.evolve(queue.departed(ONE, Departure::Lost, NOW).unwrap());
     assert!(matches!(ask(&mut queue, ONE, done(lease), NOW), Err(Some(Fault::NotHeld { .. }))), "it was given back");
     assert_eq!(queue.stats(NOW).counters.done, 1);
 }
@@ -152,7 +152,7 @@ fn each_way_back_is_counted_apart_and_limits_park() {
     now = now.after_ms(1);
     let leased = get(&mut queue, ONE, now);
     assert_eq!((leased.item.attempt(), leased.item.failures(), leased.item.crashes()), (4, 2, 0));
-    queue.evolve(queue.departed(ONE, now).unwrap());
+    queue.evolve(queue.departed(ONE, Departure::Lost, now).unwrap());
     give_back(&mut queue, Return::Failed, now);
     let Ok(Reply::Parked { items, .. }) = ask(&mut queue, ONE, Command::Parked { after_id: 0, limit: 9 }, now) else { panic!() };
     let what: Vec<&str> = items[0].item.history().iter().map(|event| event.what.as_str()).collect();
