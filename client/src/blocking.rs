@@ -216,12 +216,12 @@ impl Builder {
         Builder { inner: self.inner.ttl(ttl) }
     }
 
-    /// How long one attempt to connect may take; 5 s by default.
+    /// How long connecting may take, now and again after a lost connection; 5 s by default.
     pub fn connect_timeout(self, timeout: Duration) -> Builder {
         Builder { inner: self.inner.connect_timeout(timeout) }
     }
 
-    /// Connects: one attempt, no retries.
+    /// Connects. See [`bursar::Builder::connect`](crate::Builder::connect).
     pub fn connect(self) -> Result<Manager> {
         Ok(block_on(self.inner.connect())?.into())
     }

@@ -122,6 +122,12 @@ impl Target {
         Error::Unreachable { address: self.to_string(), source }
     }
 
+    /// The connection was made, and ended before both ends had proved themselves. A broker does so without a word when too many
+    /// others have proved nothing yet.
+    fn turned_away(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        self.unreachable(io::Error::new(io::ErrorKind::ConnectionAborted, why))
+    }
+
     pub fn timed_out(&self, after: Duration) -> Error {
         self.unreachable(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {after:?}")))
     }
@@ -219,7 +225,7 @@ impl Connection {
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(io))
             .await
-            .map_err(|error| target.unreachable(io::Error::other(error)))?;
+            .map_err(|error| target.turned_away(error))?;
         let driver = Owned::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended");
@@ -289,9 +295,15 @@ impl Prover {
                 Error::WrongKey { address: self.target.to_string(), key_id: self.authkey.id().to_owned() }
             }
             Some(fault) => Error::refused(fault, "connect", ""),
-            None => self.target.unreachable(io::Error::other(describe(status))),
+            None => self.target.turned_away(describe(status)),
         }
     }
+}
+
+/// Whether another attempt may be luckier: the broker has turned away one that had proved nothing yet, or not accepted it.
+pub(crate) fn was_turned_away(error: &Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, WouldBlock};
+    matches!(error, Error::Unreachable { source, .. } if matches!(source.kind(), ConnectionAborted | WouldBlock))
 }
 
 /// The fault in a refused rpc; None: it comes from the transport.

@@ -297,13 +297,16 @@ impl Builder {
         self
     }
 
-    /// How long one attempt to connect may take; 5 s by default.
+    /// How long connecting may take, now and again after a lost connection; 5 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Builder {
         self.connect_timeout = Some(timeout);
         self
     }
 
-    /// Connects: one attempt, no retries. The errors are those of [`Manager::connect`], and [`Error::Setting`].
+    /// Connects. Where nobody listens it fails at once; it tries again, within the timeout, when the other end closes the connection
+    /// before the key is proved, as a broker does that too many others keep busy without proving theirs.
+    ///
+    /// The errors are those of [`Manager::connect`], and [`Error::Setting`].
     pub async fn connect(self) -> Result<Manager> {
         let config = self.config()?;
         let outcome = session::start(config)?.await;

@@ -3,7 +3,7 @@
 use super::{Manager, block_on};
 use crate::{
     Payload, Raw, Result, Wait,
-    objects::queue::{next, settle},
+    objects::queue::next,
     queue::{Builder, Parked, PutOptions, Seen, Stats},
 };
 use std::{
@@ -286,11 +286,15 @@ impl<T: Payload> Queue<T> {
     }
 
     fn work_in_this_thread<E: fmt::Display>(&self, handler: impl Fn(T) -> Result<(), E>) -> Result<()> {
-        while let Some(outcome) = next(block_on(self.inner.get()))? {
-            let Some(lease) = outcome else { continue };
+        let mut fetched = block_on(self.inner.get());
+        while let Some(outcome) = next(fetched)? {
+            let Some(lease) = outcome else {
+                fetched = block_on(self.inner.get());
+                continue;
+            };
             let (item, lease) = lease.into_parts();
             let outcome = catch_unwind(AssertUnwindSafe(|| handler(item)));
-            block_on(settle(lease, outcome))?;
+            fetched = block_on(self.inner.settle_and_get(lease, outcome))?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ mod work;
 pub use builder::Builder;
 pub use info::{Event, Parked, Seen, Stats};
 pub use lease::Lease;
-pub(crate) use work::{next, settle};
+pub(crate) use work::next;
 
 use super::{Handle, to_ms};
 use crate::{Error, Manager, Payload, Raw, Result, Wait};

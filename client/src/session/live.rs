@@ -3,7 +3,7 @@
 use super::Session;
 use crate::{
     Error, Manager, Result,
-    connect::{Connection, Owned, Prover, Target, describe, fault_of},
+    connect::{Connection, Owned, Prover, Target, describe, fault_of, was_turned_away},
     error::SessionEnded,
 };
 use bursar_proto::{
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tonic::{Status, Streaming};
 
-/// First and longest pause between two attempts to resume; the pause is drawn between zero and the current one.
+/// First and longest pause between two attempts to connect; the pause is drawn between zero and the current one.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// How often a client looks, while its broker is about to stop, whether it is done with everything.
@@ -65,7 +65,7 @@ impl Drop for EndGuard {
 async fn run(config: Config, ready: oneshot::Sender<Result<Manager>>) {
     let session = Arc::new(Session::new());
     let _guard = EndGuard(session.clone());
-    let mut live = match establish(&session, &config, config.connect_timeout).await {
+    let mut live = match begin(&session, &config).await {
         Ok(live) => live,
         Err(error) => {
             // A caller that has gone away does not need to know.
@@ -133,6 +133,25 @@ fn is_final(fault: &Fault) -> bool {
             | UnknownVerb { .. }
             | Deposed {}
     )
+}
+
+/// The first connection. Where nobody listens it fails at once; but a broker in a crowd may turn this one away, and not the next.
+async fn begin(session: &Arc<Session>, config: &Config) -> Result<Live> {
+    let deadline = Instant::now() + config.connect_timeout;
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let error = match establish(session, config, left).await {
+            Err(error) if was_turned_away(&error) => error,
+            outcome => return outcome,
+        };
+        let pause = backoff.mul_f64(fastrand::f64());
+        backoff = BACKOFF_MAX.min(backoff * 2);
+        if Instant::now() + pause >= deadline {
+            return Err(error);
+        }
+        sleep(pause).await;
+    }
 }
 
 /// Tries until the session would be over anyway.

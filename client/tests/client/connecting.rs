@@ -7,7 +7,17 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
-use std::{fs, os::unix::fs::PermissionsExt, os::unix::net::UnixListener, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    os::unix::net::UnixListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::io::AsyncReadExt;
 use tonic::{Request, Response, Status};
 use v1::auth_server::{Auth, AuthServer};
 
@@ -51,6 +61,45 @@ fn somebody_who_is_no_broker() {
     let error = connect_error(&format!("unix://{}", path.display()), key());
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     server.join().unwrap();
+}
+
+/// In a crowd of connections that have proved nothing, a broker closes the oldest, whoever they are.
+#[test]
+fn who_is_turned_away_in_a_crowd_comes_again() {
+    let (broker, attempts) = (TestBroker::start(), Arc::new(AtomicUsize::new(0)));
+    let (to_broker, counter) = (broker.connector(), attempts.clone());
+    let connector = move || {
+        let (to_broker, attempt) = (to_broker.clone(), counter.fetch_add(1, Ordering::SeqCst));
+        async move {
+            let mut stream = to_broker.connect().await?;
+            if attempt == 0 {
+                stream = tokio::io::duplex(64).0; // closed at once
+            } else if attempt == 1 {
+                let (client, mut other) = tokio::io::duplex(64 << 10);
+                stream = client;
+                // Closed after the first bytes of the handshake.
+                tokio::spawn(async move { other.read_u8().await });
+            }
+            Ok(Box::new(stream) as BoxIo)
+        }
+    };
+    block_on(Manager::builder().connector(connector).authkey(broker.authkey()).connect()).unwrap();
+    assert_eq!(attempts.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn who_is_always_turned_away_is_told_so_in_time() {
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counter = attempts.clone();
+    let connector = move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async { Ok(Box::new(tokio::io::duplex(64).0) as BoxIo) }
+    };
+    let builder = Manager::builder().connector(connector).authkey(key()).connect_timeout(Duration::from_secs(1));
+    let error = block_on(builder.connect()).unwrap_err();
+    let kind = std::io::ErrorKind::ConnectionAborted;
+    assert!(matches!(&error, Error::Unreachable { source, .. } if source.kind() == kind), "{error}");
+    assert!(attempts.load(Ordering::SeqCst) > 1);
 }
 
 #[test]

@@ -160,6 +160,23 @@ fn each_way_back_is_counted_apart_and_limits_park() {
     assert_eq!(queue.unfinished(), 0, "a parked item keeps no join waiting");
 }
 
+#[test]
+fn who_closes_gives_back_unharmed_and_who_is_lost_is_counted() {
+    let mut queue = queue();
+    ask(&mut queue, ONE, Command::Put(vec![item("a")]), NOW).unwrap();
+    for times in 1..=5 {
+        get(&mut queue, ONE, NOW);
+        queue.evolve(queue.departed(ONE, Departure::Closed, NOW).unwrap());
+        assert_eq!((queue.ready(), queue.stats(NOW).counters.released), (1, times), "however often: it is not parked");
+    }
+    for _ in 0..2 {
+        get(&mut queue, ONE, NOW);
+        queue.evolve(queue.departed(ONE, Departure::Lost, NOW).unwrap());
+    }
+    let stats = queue.stats(NOW);
+    assert_eq!((stats.ready, stats.parked, stats.counters.crashes), (0, 1, 2), "its holders died too often");
+}
+
 /// The bytes of changes are kept on disk: an old journal must be readable for ever.
 #[test]
 fn the_format_of_changes_does_not_drift() {
