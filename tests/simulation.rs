@@ -129,8 +129,7 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let clock = Clock::manual(Moment(1_000_000));
         let agenda = Arc::new(Agenda::default());
-        let world =
-            Arc::new(World { clock: clock.clone(), agenda: agenda.clone(), shard: None, payload_bytes_max: 1 << 20 });
+        let world = Arc::new(World { clock: clock.clone(), agenda: agenda.clone(), shard: None, payload_bytes_max: 1 << 20 });
         let registry = Registry::new(world, 100);
         let options = |kind| Some(registry::Options { kind: Some(kind) });
         let queue_options = queue::Options { maxsize: MAXSIZE, retry_delay_ms: 20, ..Default::default() };
@@ -275,8 +274,7 @@ impl Simulation {
         }
         let wait_ms = self.wait_ms();
         let buffered = self.random.u8(..6) == 0 && !self.is_calm;
-        let request =
-            queue::GetRequest { object: object("q"), wait_ms, max: self.random.u32(0..4), buffered };
+        let request = queue::GetRequest { object: object("q"), wait_ms, max: self.random.u32(0..4), buffered };
         self.call(at, queue_call(queue::command::Verb::Get(request)), None);
     }
 
@@ -488,8 +486,7 @@ impl Simulation {
                 }
             }
             queue::reply::Verb::Start(reply) => {
-                let call::Command::Queue(queue::Command { verb: Some(queue::command::Verb::Start(request)) }) =
-                    pending.command
+                let call::Command::Queue(queue::Command { verb: Some(queue::command::Verb::Start(request)) }) = pending.command
                 else {
                     panic!("a start was answered that was none");
                 };
@@ -549,17 +546,13 @@ impl Simulation {
         let link = self.new_link();
         let client = &mut self.clients[at];
         client.session.detach(client.epoch);
-        let unheard: Vec<v1::Range> =
-            client.pending.keys().map(|sequence| v1::Range { first: *sequence, count: 1 }).collect();
+        let unheard: Vec<v1::Range> = client.pending.keys().map(|sequence| v1::Range { first: *sequence, count: 1 }).collect();
         client.unacknowledged.clear();
         client.epoch = client.session.attach(link.clone(), Some(&unheard), self.clock.now());
         client.link = link;
         let session = client.session.clone();
-        let again: Vec<(u64, call::Command, bool)> = client
-            .pending
-            .iter()
-            .map(|(sequence, pending)| (*sequence, pending.command.clone(), pending.is_cancelled))
-            .collect();
+        let again: Vec<(u64, call::Command, bool)> =
+            client.pending.iter().map(|(sequence, pending)| (*sequence, pending.command.clone(), pending.is_cancelled)).collect();
         for (sequence, command, is_cancelled) in again {
             // As it would come over the wire.
             let entry = v1::ClientEntry { sequence, entry: Some(client_entry::Entry::Call(v1::Call { command: Some(command) })) };
@@ -676,8 +669,7 @@ impl Simulation {
             let done = queue::DoneRequest { object: object.clone(), leases: vec![lease], oldest: 0 };
             self.call(0, queue_call(queue::command::Verb::Done(done)), None);
         }
-        let lost: Vec<_> =
-            self.acknowledged.iter().filter(|item| !self.done.contains(*item) && !left.contains(*item)).collect();
+        let lost: Vec<_> = self.acknowledged.iter().filter(|item| !self.done.contains(*item) && !left.contains(*item)).collect();
         // A queued item whose payload was replaced is no loss; this simulation never replaces.
         assert!(lost.is_empty(), "Q1: acknowledged and gone: {lost:?}");
         let join = queue::JoinRequest { object, wait_ms: 0 };

@@ -44,9 +44,12 @@ fn places(files: &[(String, String)], words: &[&str]) -> Vec<String> {
     let mut places = Vec::new();
     for (name, code) in files {
         for (number, line) in code.lines().enumerate() {
-            places.extend(words.iter().filter(|word| line.contains(**word)).map(|word| {
-                format!("{name} (line {} of its code): {word}: {}", number + 1, line.trim())
-            }));
+            places.extend(
+                words
+                    .iter()
+                    .filter(|word| line.contains(**word))
+                    .map(|word| format!("{name} (line {} of its code): {word}: {}", number + 1, line.trim())),
+            );
         }
     }
     places
@@ -90,11 +93,24 @@ fn kinds_are_pure() {
     for (kind, others) in [("queue", ["kv::", "Kv"]), ("kv", ["queue::", "Queue"])] {
         let mut files = sources("server/src/objects");
         files.retain(|(name, _)| {
-            (name.contains(&format!("objects/{kind}.rs")) || name.contains(&format!("objects/{kind}/"))) && !name.ends_with("wire.rs")
+            (name.contains(&format!("objects/{kind}.rs")) || name.contains(&format!("objects/{kind}/")))
+                && !name.ends_with("wire.rs")
         });
         let impure = [
-            "tokio", "tonic", "tracing", "prost", "Instant", "SystemTime", "Mutex", "mpsc", "oneshot", "v1::", "host::", "async ",
-            "fastrand", "random",
+            "tokio",
+            "tonic",
+            "tracing",
+            "prost",
+            "Instant",
+            "SystemTime",
+            "Mutex",
+            "mpsc",
+            "oneshot",
+            "v1::",
+            "host::",
+            "async ",
+            "fastrand",
+            "random",
         ];
         forbid(&files, &impure, "a kind decides and evolves; what it needs of the world is given to it");
         // Lines of their own are `Line::Queue`.
@@ -106,7 +122,11 @@ fn kinds_are_pure() {
 #[test]
 fn rooms_do_not_look_into_each_other() {
     forbid(&sources("server/src/engine"), &["objects::", "sessions::", "transport::"], "an engine keeps opaque changes");
-    forbid(&sources("server/src/objects"), &["memory::", "MemoryLog", "sessions::", "transport::", "auth::"], "objects know only the shard");
+    forbid(
+        &sources("server/src/objects"),
+        &["memory::", "MemoryLog", "sessions::", "transport::", "auth::"],
+        "objects know only the shard",
+    );
     let sessions = without(sources("server/src/sessions"), &["stream.rs", "unary.rs", "table.rs"]);
     forbid(&sessions, &["transport::", "tonic"], "a session knows its link, not what it is made of");
     let auth = without(sources("server/src/auth"), &["gate.rs", "service.rs"]);
@@ -248,7 +268,8 @@ fn every_mutant_applies() {
 #[test]
 fn documents_point_at_what_is_there() {
     let mut missing = BTreeMap::new();
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md", "docs/performance.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md", "docs/performance.md"]
+    {
         let path = root().join(document);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -52,7 +52,9 @@ impl FromStr for Address {
 fn unix(path: &str) -> Result<Address, &'static str> {
     match path {
         path if !path.starts_with('/') => Err("the path of a Unix socket must be absolute (three slashes after unix:)"),
-        path if path.len() > UNIX_PATH_BYTES_MAX => Err("the path of a Unix socket has at most 107 bytes: use a shorter directory"),
+        path if path.len() > UNIX_PATH_BYTES_MAX => {
+            Err("the path of a Unix socket has at most 107 bytes: use a shorter directory")
+        }
         path if path.ends_with('/') => Err("the path names a directory"),
         path if path.contains('\0') => Err("the path has a zero byte"),
         path => Ok(Address::Unix(path.into())),
@@ -98,8 +100,19 @@ mod tests {
     fn what_is_no_address_is_said_to_be_none() {
         let long = format!("unix:///{}", "x".repeat(107));
         for text in [
-            "", "unix://", "unix://relative", "unix:///dir/", &long, "tcp://", "tcp://host", "tcp://:1", "tcp://h:65536", "tcp://::1:1",
-            "tcp://[::1:1", "http://x:1", "tcp://user@h:1",
+            "",
+            "unix://",
+            "unix://relative",
+            "unix:///dir/",
+            &long,
+            "tcp://",
+            "tcp://host",
+            "tcp://:1",
+            "tcp://h:65536",
+            "tcp://::1:1",
+            "tcp://[::1:1",
+            "http://x:1",
+            "tcp://user@h:1",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

@@ -48,7 +48,9 @@ pub struct AuthKey {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum KeyError {
-    #[error("the authkey has {bytes} bytes, at least {KEY_BYTES_MIN} are needed: make one with `bursar keygen`, or allow a weak key explicitly")]
+    #[error(
+        "the authkey has {bytes} bytes, at least {KEY_BYTES_MIN} are needed: make one with `bursar keygen`, or allow a weak key explicitly"
+    )]
     Short { bytes: usize },
     #[error("the authkey has more than {KEY_BYTES_MAX} bytes: is {path} really a key file?", path = path.display())]
     Long { path: PathBuf },

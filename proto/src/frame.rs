@@ -34,6 +34,9 @@ pub fn add_to_ranges(ranges: &mut Vec<v1::Range>, sequence: u64) {
     }
 }
 
+/// Entries that may be under way in parts at one time: a sender has one, or a few.
+const PARTIAL_MAX: usize = 16;
+
 /// Puts the pieces of large entries together again, within a budget of bytes.
 #[derive(Debug, Default)]
 pub struct Assembly {
@@ -52,13 +55,13 @@ impl Assembly {
     pub fn add(&mut self, part: v1::Part, bytes_max: u64) -> Result<Option<Bytes>, String> {
         let at = match self.partial.iter().position(|(id, ..)| *id == part.id) {
             Some(at) => at,
+            None if self.partial.len() >= PARTIAL_MAX => {
+                return Err(format!("more than {PARTIAL_MAX} entries are under way in parts at once"));
+            }
             None => {
                 // The total is reserved at the first piece, so that what is promised counts and not what has come.
                 if part.total > bytes_max.saturating_sub(self.bytes) {
-                    return Err(format!(
-                        "entry of {} bytes in parts: {} of {bytes_max} are in use",
-                        part.total, self.bytes
-                    ));
+                    return Err(format!("entry of {} bytes in parts: {} of {bytes_max} are in use", part.total, self.bytes));
                 }
                 self.bytes += part.total;
                 self.partial.push((part.id, part.total, Vec::new()));
@@ -83,11 +86,7 @@ impl Assembly {
 /// Cuts an encoded entry into the data of its parts.
 pub fn cut(id: u64, entry: &Bytes, size: usize) -> impl Iterator<Item = v1::Part> {
     let total = entry.len() as u64;
-    (0..entry.len()).step_by(size).map(move |from| v1::Part {
-        id,
-        total,
-        data: entry.slice(from..entry.len().min(from + size)),
-    })
+    (0..entry.len()).step_by(size).map(move |from| v1::Part { id, total, data: entry.slice(from..entry.len().min(from + size)) })
 }
 
 #[cfg(test)]

@@ -29,7 +29,5 @@ pub fn boot_id() -> String {
 
 /// The namespace in which this process's pids have their meaning; empty where the system does not say.
 pub fn pid_namespace() -> String {
-    std::fs::read_link("/proc/self/ns/pid")
-        .map(|path| path.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    std::fs::read_link("/proc/self/ns/pid").map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
 }

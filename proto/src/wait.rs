@@ -31,10 +31,9 @@ impl Wait {
             0 => Ok(Wait::Never),
             -1 => Ok(Wait::Forever),
             ms if ms > 0 => Ok(Wait::For(Duration::from_millis(ms as u64))),
-            ms => Err(Fault::bad_argument(
-                "wait_ms",
-                format!("expected 0 (do not wait), milliseconds, or -1 (for ever), got {ms}"),
-            )),
+            ms => {
+                Err(Fault::bad_argument("wait_ms", format!("expected 0 (do not wait), milliseconds, or -1 (for ever), got {ms}")))
+            }
         }
     }
 }

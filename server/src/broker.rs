@@ -8,13 +8,7 @@ use crate::{
     auth::{AuthService, Keyring},
     clock::Clock,
     config::Config,
-    objects::{
-        agenda::Agenda,
-        door::Door,
-        host::World,
-        kind::SessionId,
-        registry::Registry,
-    },
+    objects::{agenda::Agenda, door::Door, host::World, kind::SessionId, registry::Registry},
     sessions::{SessionsService, Settings, Table, Unary},
     transport::{self, BindError, Listener, PartialBytes, Server},
 };
@@ -40,7 +34,9 @@ use tonic_health::{
 pub enum ServeError {
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error("the key {id:?} is shorter than 16 bytes: on {address} such a key is refused; use a longer one (`bursar keygen`), or --allow-weak-key on Unix and loopback addresses")]
+    #[error(
+        "the key {id:?} is shorter than 16 bytes: on {address} such a key is refused; use a longer one (`bursar keygen`), or --allow-weak-key on Unix and loopback addresses"
+    )]
     WeakKey { id: String, address: Address },
     #[error("two keys have the id {id:?}: give each its own, as ID=PATH")]
     SameKeyId { id: String },
@@ -127,10 +123,7 @@ impl Broker {
             routes(keyring, table.clone(), health_service),
             table.clone(),
             clock.clone(),
-            Arc::new(PartialBytes::new(
-                config.limits.partial_bytes as u64,
-                config.limits.partial_bytes_per_connection as u64,
-            )),
+            Arc::new(PartialBytes::new(config.limits.partial_bytes as u64, config.limits.partial_bytes_per_connection as u64)),
         );
         let mut tasks = JoinSet::new();
         tasks.spawn(agenda.run(clock));
@@ -231,12 +224,8 @@ fn check_weak_keys(config: &Config, keys: &[AuthKey]) -> Result<(), ServeError> 
 }
 
 fn declare(registry: &Registry, name: &str, options: pb::Options) -> Result<(), ServeError> {
-    let request = pb::OpenRequest {
-        name: name.to_owned(),
-        mode: pb::Mode::Create as i32,
-        options: Some(options),
-        ephemeral: false,
-    };
+    let request =
+        pb::OpenRequest { name: name.to_owned(), mode: pb::Mode::Create as i32, options: Some(options), ephemeral: false };
     let declared = registry.open(SessionId(0), request);
     declared.map(drop).map_err(|fault| ServeError::Declared { name: name.to_owned(), fault })
 }
@@ -286,16 +275,12 @@ fn routes(keyring: Arc<Keyring>, table: Arc<Table>, health: HealthServer<impl He
         .expect("the descriptors were compiled with this program");
     const MAX: usize = limits::MESSAGE_BYTES_MAX;
     const AUTH_MAX: usize = limits::AUTH_MESSAGE_BYTES_MAX;
-    Routes::new(
-        AuthServer::new(AuthService { keyring }).max_decoding_message_size(AUTH_MAX).max_encoding_message_size(AUTH_MAX),
-    )
-    .add_service(
-        SessionsServer::new(SessionsService { table }).max_decoding_message_size(MAX).max_encoding_message_size(MAX),
-    )
-    .add_service(RegistryServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
-    .add_service(QueueServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
-    .add_service(KvServer::new(unary).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
-    .add_service(health)
-    .add_service(reflection)
-    .prepare()
+    Routes::new(AuthServer::new(AuthService { keyring }).max_decoding_message_size(AUTH_MAX).max_encoding_message_size(AUTH_MAX))
+        .add_service(SessionsServer::new(SessionsService { table }).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(RegistryServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(QueueServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(KvServer::new(unary).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(health)
+        .add_service(reflection)
+        .prepare()
 }

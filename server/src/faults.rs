@@ -25,7 +25,7 @@ fn code(fault: &Fault) -> Code {
         LimitReached { .. } | Full { .. } => Code::ResourceExhausted,
         UnknownVerb { .. } => Code::Unimplemented,
         TimedOut { .. } => Code::DeadlineExceeded,
-        Empty {} | ShuttingDown {} | Deposed {} => Code::Unavailable,
+        ShuttingDown {} | Deposed {} => Code::Unavailable,
         Cancelled {} => Code::Cancelled,
         HandshakeRequired {} | WrongKey {} => Code::Unauthenticated,
         SessionEnded { .. } | Superseded { .. } | AnswerForgotten { .. } => Code::Aborted,

@@ -1,12 +1,7 @@
 //! A broker for tests, examples in the documentation, and first tries: on a Unix socket in a directory of its own, with a fresh
 //! key, in threads of this process. It is gone when it is dropped.
 
-use crate::{
-    Broker,
-    broker::MemoryConnector,
-    config::Config,
-    objects::kind::SessionId,
-};
+use crate::{Broker, broker::MemoryConnector, config::Config, objects::kind::SessionId};
 use bursar_proto::{Address, AuthKey};
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
@@ -38,11 +33,8 @@ impl TestBroker {
         let loopback = Address::Tcp { host: "127.0.0.1".into(), port: 0 };
         let mut config = Config { listen: vec![socket, loopback], ..Config::default() };
         configure(&mut config);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime can be started");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime can be started");
         let broker = runtime
             .block_on(Broker::start_with_keys(config, vec![key.clone()]))
             .unwrap_or_else(|error| panic!("the broker starts: {error}"));

@@ -11,7 +11,7 @@ mod process;
 mod quiet;
 mod serve;
 
-pub use connection::{Connection, Peer, PartialBytes};
+pub use connection::{Connection, PartialBytes, Peer};
 pub use listen::{BindError, Listener, Stream};
 pub use metered::Metered;
 pub use serve::{Limits, Server};

@@ -2,10 +2,10 @@
 
 use super::{
     measure::{Paced, mib, peak_memory},
-    wire::{Wire, object, origin, queue_command},
+    wire::{Wire, kv_command, object, origin, queue_command},
 };
 use crate::harness::{Broker, PATIENCE, figure};
-use bursar::proto::v1::{self, client_entry, queue, registry};
+use bursar::proto::v1::{self, client_entry, kv, queue, registry};
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -208,4 +208,35 @@ async fn r12_many_waiting_calls() {
     }
     let peak = peak_memory(broker.pid());
     figure("R12", format!("{WAITS} waiting calls: {} bytes each, the next 50 refused", (peak - base) / WAITS));
+}
+
+/// A small frame asked for gigabytes: all its calls were executed at once, each answer was copied into parts, and everybody else waited
+/// until it was done. Now a client must read what it has asked for before more of it is executed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r12_answers_that_nobody_reads() {
+    const GETS: u64 = 300;
+    let broker = Broker::start();
+    let paced = tokio::task::block_in_place(|| Paced::start(&broker));
+    let manager = bursar::Manager::connect(broker.unix(), broker.authkey()).await.unwrap();
+    let kv: bursar::Kv<bursar::Raw> = manager.raw_kv("large").create().await.unwrap();
+    kv.put("value", bursar::Raw::from(vec![1; MIB as usize])).await.unwrap();
+    let base = peak_memory(broker.pid());
+    let wire = Wire::proven(&broker).await;
+    let mut session = wire.new_session().await;
+    let get = kv::GetRequest { object: object("large"), key: "value".into(), ..Default::default() };
+    session.calls((1..=GETS).map(|sequence| (sequence, kv_command(kv::command::Verb::Get(get.clone())))));
+    // Time enough for the broker to execute what it will.
+    tokio::task::block_in_place(|| paced.sample(200));
+    let peak = peak_memory(broker.pid());
+    assert!(peak < base + 64 * MIB, "{} where {} were used before", mib(peak), mib(base));
+    while session.part_bytes < GETS * MIB {
+        timeout(PATIENCE, session.read()).await.expect("what was asked for comes as fast as it is read").unwrap();
+    }
+    let peak = peak_memory(broker.pid());
+    assert!(peak < base + 128 * MIB, "{} after all was read, where {} were used before", mib(peak), mib(base));
+    tokio::task::block_in_place(|| paced.finish());
+    figure(
+        "R12",
+        format!("answers of {} asked for in one frame: peak RSS {} (before {})", mib(GETS * MIB), mib(peak), mib(base)),
+    );
 }

@@ -194,8 +194,15 @@ impl Wire {
         let path = PathAndQuery::from_static("/bursar.v1.Sessions/Session");
         let request = self.request(UnboundedReceiverStream::new(frames));
         let from = grpc.streaming(request, path, ProstCodec::default()).await?.into_inner();
-        let mut stream =
-            Stream { to, from, opened: v1::Opened::default(), answers: BTreeMap::new(), ended: None, is_leaving: false };
+        let mut stream = Stream {
+            to,
+            from,
+            opened: v1::Opened::default(),
+            answers: BTreeMap::new(),
+            ended: None,
+            is_leaving: false,
+            part_bytes: 0,
+        };
         while stream.opened.session_id == 0 && stream.ended.is_none() {
             stream.read().await.map_err(Status::unavailable)?;
         }
@@ -218,6 +225,8 @@ pub struct Stream {
     pub ended: Option<Fault>,
     /// The broker said that it is about to stop.
     pub is_leaving: bool,
+    /// Bytes of answers that came in parts; they are only counted.
+    pub part_bytes: u64,
 }
 
 impl Stream {
@@ -225,6 +234,15 @@ impl Stream {
         let entry = v1::ClientEntry { sequence, entry: Some(entry) };
         // Who has been cut off may not know yet.
         let _ = self.to.send(frame::ClientFrame { entries: vec![entry.encode_to_vec().into()], heard: vec![] });
+    }
+
+    /// Many calls in one frame.
+    pub fn calls(&self, calls: impl IntoIterator<Item = (u64, call::Command)>) {
+        let encode = |(sequence, command)| {
+            let call = client_entry::Entry::Call(v1::Call { command: Some(command) });
+            v1::ClientEntry { sequence, entry: Some(call) }.encode_to_vec().into()
+        };
+        let _ = self.to.send(frame::ClientFrame { entries: calls.into_iter().map(encode).collect(), heard: vec![] });
     }
 
     pub fn call(&self, sequence: u64, command: call::Command) {
@@ -275,6 +293,7 @@ impl Stream {
                 Some(server_entry::Entry::Answer(_)) => drop(self.answers.insert(entry.sequence, bytes)),
                 Some(server_entry::Entry::Ended(fault)) => self.ended = Some(fault.into()),
                 Some(server_entry::Entry::GoingAway(_)) => self.is_leaving = true,
+                Some(server_entry::Entry::Part(part)) => self.part_bytes += part.data.len() as u64,
                 _ => {}
             }
         }

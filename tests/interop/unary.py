@@ -72,7 +72,7 @@ def put_get_done_join(broker):
     expect(dict(fault.fields), {"asked": "1", "held": "0"}, "fields of TooManyDone")
     fault = refused(Code.FAILED_PRECONDITION, "NotHeld", lambda: jobs.Done(leases=[999]))
     expect(dict(fault.fields), {"lease": "999"}, "fields of NotHeld")
-    refused(Code.UNAVAILABLE, "Empty", lambda: jobs.Get())
+    refused(Code.FAILED_PRECONDITION, "Empty", lambda: jobs.Get())
     expect(jobs.figures("put", "done", "unfinished"), (3, 3, 0), "figures at the end")
 
 
@@ -96,7 +96,7 @@ def options_of_items(broker):
     fault = refused(Code.INVALID_ARGUMENT, "BadArgument", lambda: jobs.Put(items=[Item(priority=256)]))
     expect(fault.fields["argument"], "priority", "which argument is wrong")
     refused(Code.INVALID_ARGUMENT, "BadArgument", lambda: jobs.Get(wait_ms=-2))
-    expect(jobs.figures("ready", "delayed", "leased", "bytes"), (1, 1, 2, 9), "figures of ready, delayed, leased")
+    expect(jobs.figures("ready", "delayed", "leased", "bytes"), (1, 1, 2, 10), "figures of ready, delayed, leased")
     expect(jobs.Purge().count, 2, "what purge drops")
 
 
@@ -151,7 +151,7 @@ def buffering(address, secret, broker):
     taken = jobs.get()[0]
     expect((taken.data, taken.attempt, taken.lease != second.lease), (b"b", 1, True), "the newest buffered item")
     expect(list(theirs.Start(leases=[first.lease, second.lease]).not_held), [second.lease], "what was taken back")
-    refused(Code.UNAVAILABLE, "Empty", lambda: jobs.Get())
+    refused(Code.FAILED_PRECONDITION, "Empty", lambda: jobs.Get())
     jobs.put(b"c")
     third = theirs.get(buffered=True)[0]
     returned = theirs.Return(leases=[third.lease], reason=queue_pb2.FAILED)
@@ -187,7 +187,7 @@ def closing(broker):
     jobs = Queue(broker, broker.new_queue())
     jobs.put(b"last")
     jobs.Pause()
-    refused(Code.UNAVAILABLE, "Empty", lambda: jobs.Get())
+    refused(Code.FAILED_PRECONDITION, "Empty", lambda: jobs.Get())
     jobs.Pause(resume=True)
     jobs.Close()
     refused(Code.FAILED_PRECONDITION, "Closed", lambda: jobs.put(b"too late"))

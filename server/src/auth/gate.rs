@@ -36,9 +36,7 @@ impl Gate {
         // Base64 in the header, bytes here. Several entries of the name: only the first counts.
         let metadata = MetadataMap::from_headers(request.headers().clone());
         let entry = metadata.get_bin(CREDENTIAL).and_then(|entry| entry.to_bytes().ok());
-        entry.is_some_and(|entry| {
-            self.connection.handshake(|handshake, now| handshake.admits(&self.keyring, &entry, now))
-        })
+        entry.is_some_and(|entry| self.connection.handshake(|handshake, now| handshake.admits(&self.keyring, &entry, now)))
     }
 }
 

@@ -82,13 +82,7 @@ pub struct Refused {
 
 impl Handshake {
     /// Starts a handshake; one that is pending is forgotten. `is_unix`: the connection is a Unix socket.
-    pub fn hello(
-        &mut self,
-        keyring: &Keyring,
-        request: &HelloRequest,
-        is_unix: bool,
-        now: Moment,
-    ) -> Result<HelloReply, Fault> {
+    pub fn hello(&mut self, keyring: &Keyring, request: &HelloRequest, is_unix: bool, now: Moment) -> Result<HelloReply, Fault> {
         let HelloRequest { version, key_id, client_nonce, binding } = request;
         if *version != authkey::VERSION {
             return Err(Fault::bad_argument("version", format!("expected {}, got {version}", authkey::VERSION)));
@@ -254,13 +248,11 @@ mod tests {
     fn downgrades_are_refused() {
         let keyring = Keyring::new([key("a")], 1);
         let mut handshake = Handshake::default();
-        for (version, nonce, binding) in [(0, 32, "none"), (2, 32, "none"), (1, 31, "none"), (1, 32, "tls-cert-sha256"), (1, 32, "unix")] {
-            let request = HelloRequest {
-                version,
-                key_id: "a".into(),
-                client_nonce: vec![1; nonce].into(),
-                binding: binding.into(),
-            };
+        for (version, nonce, binding) in
+            [(0, 32, "none"), (2, 32, "none"), (1, 31, "none"), (1, 32, "tls-cert-sha256"), (1, 32, "unix")]
+        {
+            let request =
+                HelloRequest { version, key_id: "a".into(), client_nonce: vec![1; nonce].into(), binding: binding.into() };
             assert!(handshake.hello(&keyring, &request, false, Moment(0)).is_err(), "{request:?}");
         }
     }

@@ -16,9 +16,8 @@ pub struct AuthService {
 impl Auth for AuthService {
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
         let connection = connection(&request);
-        let reply = connection.handshake(|handshake, now| {
-            handshake.hello(&self.keyring, request.get_ref(), connection.peer.is_unix(), now)
-        });
+        let reply = connection
+            .handshake(|handshake, now| handshake.hello(&self.keyring, request.get_ref(), connection.peer.is_unix(), now));
         reply.map(Response::new).map_err(|fault| faults::status(&fault))
     }
 

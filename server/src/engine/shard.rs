@@ -76,7 +76,13 @@ struct Sent {
 impl Shard {
     /// The owner of a log whose tail will be asked for by [`Shard::run`].
     pub fn new(log: Arc<dyn Log>) -> Arc<Shard> {
-        Arc::new(Shard { log, state: Mutex::default(), durable: AtomicU64::new(0), arrived: Notify::new(), failed: watch::Sender::new(None) })
+        Arc::new(Shard {
+            log,
+            state: Mutex::default(),
+            durable: AtomicU64::new(0),
+            arrived: Notify::new(),
+            failed: watch::Sender::new(None),
+        })
     }
 
     /// Takes a change of an object. It is durable when the listener hears of this mark, or of a later one.

@@ -18,9 +18,10 @@ pub struct Agenda {
 }
 
 impl Agenda {
-    /// Wakes the host at this moment, or soon after.
-    pub fn add(&self, at: Moment, epoch: u64, host: Weak<dyn Hosted>) {
+    /// Wakes the host at this moment, or soon after, instead of the later one that it had asked for before.
+    pub fn add(&self, at: Moment, epoch: u64, host: Weak<dyn Hosted>, instead_of: Option<Moment>) {
         let mut appointments = self.appointments.lock();
+        instead_of.map(|later| appointments.remove(&(later, epoch)));
         let is_first = appointments.keys().next().is_none_or(|(first, _)| at < *first);
         appointments.insert((at, epoch), host);
         drop(appointments);

@@ -107,6 +107,20 @@ impl<K: Kind, T> Core<K, T> {
         self.held.len()
     }
 
+    /// A waiter that could be answered and was not asked: for tests and simulation, where there must be none.
+    pub fn overlooked(&self, now: Moment) -> Option<CallId> {
+        self.lines.iter().zip(&self.orders).find_map(|(line, order)| {
+            for waiter in line.values() {
+                match (self.kind.decide(waiter.call.session, &waiter.command, now), order) {
+                    (Decision::Wait, Order::FirstComeFirstServed) => return None,
+                    (Decision::Wait | Decision::StandAside, _) => {}
+                    _ => return Some(waiter.call),
+                }
+            }
+            None
+        })
+    }
+
     /// When [`Core::pass_time`] has something to do next.
     pub fn next_wake(&self) -> Option<Moment> {
         let deadline = self.deadlines.first().map(|(deadline, ..)| *deadline);
@@ -124,14 +138,15 @@ impl<K: Kind, T> Core<K, T> {
         self.pass_time(turn);
         let line = K::line(&command);
         let behind_others = matches!(line, Some(Line::Queue(line)) if !self.lines[usize::from(line)].is_empty());
-        let decision =
-            if behind_others { Decision::Wait } else { self.kind.decide(call.session, &command, turn.now) };
+        let decision = if behind_others { Decision::Wait } else { self.kind.decide(call.session, &command, turn.now) };
         match (decision, line) {
             (Decision::Wait | Decision::StandAside, Some(line)) if behind_others || wait != Wait::Never => {
                 let place = self.park(line, call, command, wait, ticket, turn.now);
                 if behind_others {
                     // Those in front may be standing aside.
-                    self.ask(place.0, turn);
+                    if self.ask(place.0, turn) {
+                        self.settle(turn);
+                    }
                     if wait == Wait::Never && self.places.contains_key(&call) {
                         self.give_up(place.0, place.1, turn);
                     }
@@ -176,8 +191,9 @@ impl<K: Kind, T> Core<K, T> {
         let waiter = self.remove(line, arrival);
         self.answer(waiter.ticket, Err(Fault::Cancelled {}), turn);
         // Who stood behind it may be served now.
-        self.ask(line, turn);
-        self.settle(turn);
+        if self.ask(line, turn) {
+            self.settle(turn);
+        }
         true
     }
 
@@ -260,15 +276,7 @@ impl<K: Kind, T> Core<K, T> {
         }
     }
 
-    fn park(
-        &mut self,
-        line: Line,
-        call: CallId,
-        command: K::Command,
-        wait: Wait,
-        ticket: T,
-        now: Moment,
-    ) -> (usize, u64) {
+    fn park(&mut self, line: Line, call: CallId, command: K::Command, wait: Wait, ticket: T, now: Moment) -> (usize, u64) {
         let (line, order) = match line {
             Line::Queue(line) => (usize::from(line), Order::FirstComeFirstServed),
             Line::Crowd(line) => (usize::from(line), Order::AllAtOnce),
@@ -277,9 +285,7 @@ impl<K: Kind, T> Core<K, T> {
         let arrival = self.arrivals;
         self.arrivals += 1;
         let deadline = match wait {
-            Wait::For(duration) => {
-                Some(now.after_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
-            }
+            Wait::For(duration) => Some(now.after_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))),
             Wait::Never | Wait::Forever => None,
         };
         self.deadlines.extend(deadline.map(|deadline| (deadline, line, arrival)));
@@ -301,8 +307,10 @@ impl<K: Kind, T> Core<K, T> {
         let waiter = self.remove(line, arrival);
         let fault = self.kind.overdue(&waiter.command);
         self.answer(waiter.ticket, Err(fault), turn);
-        // Who stood behind a large request may fit.
-        self.ask(line, turn);
+        // Who stood behind a large request may fit; and that may be what others wait for.
+        if self.ask(line, turn) {
+            self.settle(turn);
+        }
     }
 
     /// Asks all lines again until nothing changes.

@@ -136,8 +136,8 @@ impl<K: Wire> Host<K> {
         if let Some(wake) = live.core.next_wake()
             && live.appointment.is_none_or(|appointment| wake < appointment)
         {
-            live.appointment = Some(wake);
-            self.world.agenda.add(wake, self.epoch, self.this.clone());
+            let later = live.appointment.replace(wake);
+            self.world.agenda.add(wake, self.epoch, self.this.clone(), later);
         }
     }
 }
@@ -171,7 +171,9 @@ impl<K: Wire> Hosted for Host<K> {
     }
 
     fn violation(&self) -> Option<String> {
-        self.live.lock().core.kind().violation()
+        let live = self.live.lock();
+        let overlooked = || live.core.overlooked(self.world.clock.now());
+        live.core.kind().violation().or_else(|| overlooked().map(|call| format!("{call:?} waits, and could be answered")))
     }
 
     fn call(&self, ticket: Ticket, command: Command, wait: Wait) {

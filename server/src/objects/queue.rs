@@ -18,8 +18,8 @@ mod wire;
 use super::kind::{Decision, Departure, Kind, Line, Moment, SessionId};
 use bursar_proto::{Fault, limits};
 use bytes::Bytes;
-pub use state::{Event, Headers, Item, Queue, Return};
 use state::Batch;
+pub use state::{Event, Headers, Item, Queue, Return};
 use std::collections::HashMap;
 
 /// Getters, putters and joiners stand in lines of their own.
@@ -77,6 +77,13 @@ pub struct NewItem {
     pub on_duplicate: OnDuplicate,
     /// For the consumer to read.
     pub headers: Headers,
+}
+
+impl NewItem {
+    /// What counts against `max_bytes`.
+    fn size(&self) -> u64 {
+        state::size_of(&self.data, &self.unique_key, &self.headers)
+    }
 }
 
 /// What a session asks of a queue.
@@ -215,9 +222,7 @@ impl Kind for Queue {
             Command::Start { leases } => self.decide_start(caller, leases),
             Command::Done { leases } => self.decide_done(caller, leases, now),
             Command::DoneOldest { count } => self.decide_done_oldest(caller, *count, now),
-            Command::Return { leases, how, delay_ms, why } => {
-                self.decide_return(caller, leases, *how, *delay_ms, why, now)
-            }
+            Command::Return { leases, how, delay_ms, why } => self.decide_return(caller, leases, *how, *delay_ms, why, now),
             Command::Park { leases, ids, why } => self.decide_park(caller, leases, ids, why, now),
             Command::Unpark { ids } => {
                 let ids = self.parked_ids(ids);
@@ -246,9 +251,7 @@ impl Kind for Queue {
                 let count = self.queued();
                 change_if(count > 0, Change::Purged, Reply::Purge { count })
             }
-            Command::Pause { paused } => {
-                change_if(self.is_paused() != *paused, Change::Paused { paused: *paused }, Reply::Pause)
-            }
+            Command::Pause { paused } => change_if(self.is_paused() != *paused, Change::Paused { paused: *paused }, Reply::Pause),
         }
     }
 
@@ -283,11 +286,9 @@ impl Kind for Queue {
 
     fn unheard(&self, caller: SessionId, reply: &Reply, now: Moment) -> Option<Change> {
         let Reply::Get(items) = reply else { return None };
-        let leases: Vec<u64> =
-            items.iter().map(|leased| leased.lease).filter(|lease| self.holds(caller, *lease)).collect();
+        let leases: Vec<u64> = items.iter().map(|leased| leased.lease).filter(|lease| self.holds(caller, *lease)).collect();
         let how = Return::TakenBack;
-        (!leases.is_empty())
-            .then(|| Change::Returned { session: caller, leases, how, now, delay_ms: None, why: String::new() })
+        (!leases.is_empty()).then(|| Change::Returned { session: caller, leases, how, now, delay_ms: None, why: String::new() })
     }
 
     fn due(&self) -> Option<Moment> {
@@ -359,7 +360,7 @@ impl Queue {
     }
 
     fn never_fits(&self, item: &NewItem) -> Option<Fault> {
-        let (size, limit) = (item.data.len() as u64, self.limits().max_bytes);
+        let (size, limit) = (item.size(), self.limits().max_bytes);
         (size > limit).then(|| Fault::TooLarge { what: "the item".into(), size, limit })
     }
 
@@ -404,6 +405,8 @@ impl Queue {
             (true, true) => Decision::Refuse(Fault::Closed {}),
             // What the caller itself holds does not keep it waiting; whoever stands behind it may hold nothing.
             (true, false) => Decision::StandAside,
+            // What it buffers itself is for those behind it to take.
+            (false, _) if self.buffers(caller) => Decision::StandAside,
             (false, _) => Decision::Wait,
         }
     }
@@ -448,8 +451,7 @@ impl Queue {
             return Decision::Refuse(Fault::NotHeld { lease: *lease });
         }
         let parked = held.iter().filter(|lease| self.will_be_parked(caller, **lease, how)).count() as u32;
-        let change =
-            Change::Returned { session: caller, leases: held.clone(), how, now, delay_ms, why: why.to_owned() };
+        let change = Change::Returned { session: caller, leases: held.clone(), how, now, delay_ms, why: why.to_owned() };
         change_if(!held.is_empty(), change, Reply::Return { not_held, parked })
     }
 

@@ -41,12 +41,7 @@ struct Registered {
 
 /// The list of kinds: an object for these options.
 fn create(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) -> Result<Arc<dyn Hosted>, Fault> {
-    fn start<K: Wire>(
-        name: &Name,
-        epoch: u64,
-        options: &pb::Options,
-        world: &Arc<World>,
-    ) -> Result<Arc<dyn Hosted>, Fault> {
+    fn start<K: Wire>(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) -> Result<Arc<dyn Hosted>, Fault> {
         Ok(Host::start(name.clone(), epoch, K::create(options)?, world.clone()))
     }
     match &options.kind {
@@ -60,8 +55,14 @@ impl Registry {
     /// No objects. Epochs start at the broker's boot, so that they grow across restarts; they stay below 2^53, which every
     /// language's numbers can hold.
     pub fn new(world: Arc<World>, objects_max: usize) -> Registry {
-        let first_epoch = world.clock.epoch().0 << 12;
-        Registry { objects: DashMap::new(), next_epoch: AtomicU64::new(first_epoch), objects_max, ephemeral: AtomicUsize::new(0), world }
+        let first_epoch = world.clock.epoch().0 << 10;
+        Registry {
+            objects: DashMap::new(),
+            next_epoch: AtomicU64::new(first_epoch),
+            objects_max,
+            ephemeral: AtomicUsize::new(0),
+            world,
+        }
     }
 
     /// How many objects there are.
@@ -75,12 +76,8 @@ impl Registry {
         let found = self.objects.get(object.name.as_str()).map(|registered| registered.host.clone());
         match found {
             Some(host) if object.epoch == 0 || object.epoch == host.epoch() => Ok(host),
-            Some(host) => {
-                Err(Fault::Gone { name: object.name.clone(), old_epoch: object.epoch, new_epoch: host.epoch() })
-            }
-            None if object.epoch != 0 => {
-                Err(Fault::Gone { name: object.name.clone(), old_epoch: object.epoch, new_epoch: 0 })
-            }
+            Some(host) => Err(Fault::Gone { name: object.name.clone(), old_epoch: object.epoch, new_epoch: host.epoch() }),
+            None if object.epoch != 0 => Err(Fault::Gone { name: object.name.clone(), old_epoch: object.epoch, new_epoch: 0 }),
             None => {
                 object.name.parse::<Name>()?;
                 Err(Fault::NoSuchObject { name: object.name.clone() })
@@ -108,12 +105,8 @@ impl Registry {
                 }
                 Ok(pb::OpenReply { epoch: host.epoch(), created: false, options: Some(host.options()) })
             }
-            Entry::Vacant(entry) if mode == pb::Mode::Open => {
-                Err(Fault::NoSuchObject { name: entry.key().to_string() })
-            }
-            Entry::Vacant(_) if is_full => {
-                Err(Fault::LimitReached { what: "objects".into(), limit: self.objects_max as u64 })
-            }
+            Entry::Vacant(entry) if mode == pb::Mode::Open => Err(Fault::NoSuchObject { name: entry.key().to_string() }),
+            Entry::Vacant(_) if is_full => Err(Fault::LimitReached { what: "objects".into(), limit: self.objects_max as u64 }),
             Entry::Vacant(entry) => {
                 let epoch = self.next_epoch.fetch_add(1, Ordering::Relaxed);
                 let host = create(entry.key(), epoch, &options, &self.world)?;

@@ -6,15 +6,13 @@
 //!                    └ asked again: still waiting
 //! ```
 
-use crate::{
-    objects::{
-        core::CallId,
-        host::{Hosted, Inbox},
-        kind::{Departure, Moment, SessionId},
-    },
+use crate::objects::{
+    core::CallId,
+    host::{Hosted, Inbox},
+    kind::{Departure, Moment, SessionId},
 };
 use bursar_proto::{
-    Fault, frame, limits,
+    Fault, limits,
     v1::{self, answer::Reply, server_entry},
 };
 use bytes::Bytes;
@@ -33,6 +31,8 @@ use std::{
 const ANSWERS_MAX: usize = 4096;
 /// Bytes of such answers.
 const ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Bytes that wait to be sent before a client must read to be served further: enough to keep the largest window full.
+const OUTBOX_BYTES_MAX: usize = 4 << 20;
 
 /// Who the client says it is, for operators.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +86,8 @@ struct State {
     /// Encoded entries that the stream has not taken yet, with the sequence they answer; 0 for others.
     outbox: VecDeque<(u64, Bytes)>,
     outbox_bytes: usize,
+    /// How much of the first entry has left in parts, if it is too large for one frame.
+    cut_at: usize,
     /// Beats and notices, which overtake answers.
     urgent: VecDeque<Bytes>,
     waker: Option<Waker>,
@@ -157,12 +159,14 @@ impl Session {
         state.last_link = link.id();
         state.link = Some(link);
         state.last_heard = now;
-        state.outbox.clear();
-        state.urgent.clear();
-        state.outbox_bytes = 0;
+        state.clear_outbox();
         if let Some(unheard) = unheard {
+            // Sorted and searched: both the ranges and the answers may be many.
+            let mut unheard: Vec<_> = unheard.iter().map(|range| (range.first, range.count)).collect();
+            unheard.sort_unstable();
             let asked = |sequence: u64| {
-                unheard.iter().any(|range| sequence >= range.first && sequence - range.first < range.count)
+                let behind = unheard.partition_point(|(first, _)| *first <= sequence);
+                behind > 0 && sequence - unheard[behind - 1].0 < unheard[behind - 1].1
             };
             let unasked = state.calls.iter().filter(|(sequence, call)| call.is_answered() && !asked(**sequence));
             let unasked: Vec<u64> = unasked.map(|(sequence, _)| *sequence).collect();
@@ -181,9 +185,7 @@ impl Session {
             if let Some(link) = state.link.take() {
                 state.last_heard = state.last_heard.max(link.last_heard());
             }
-            state.outbox.clear();
-            state.urgent.clear();
-            state.outbox_bytes = 0;
+            state.clear_outbox();
         }
     }
 
@@ -308,7 +310,10 @@ impl Session {
     /// Whether so much waits to be taken by the client that it should read before it asks for more.
     pub fn is_clogged(&self) -> bool {
         let state = self.state.lock();
-        state.outbox_bytes > ANSWERS_BYTES_MAX || state.outbox.len() > 2 * ANSWERS_MAX
+        // Never with an empty outbox: then nothing would wake the stream again.
+        state.outbox_bytes > OUTBOX_BYTES_MAX
+            || state.outbox.len() > ANSWERS_MAX
+            || (state.answered_bytes > 2 * ANSWERS_BYTES_MAX && !state.outbox.is_empty())
     }
 
     /// What fits into one frame, if anything is there; else the waker is kept.
@@ -321,12 +326,14 @@ impl Session {
         let mut entries: Vec<Bytes> = state.urgent.drain(..).collect();
         let mut bytes = 0;
         while entries.len() < limits::FRAME_ENTRIES_MAX
-            && let Some((_, next)) = state.outbox.front()
+            && let Some((sequence, next)) = state.outbox.front().cloned()
             && (bytes == 0 || bytes + next.len() <= limits::FRAME_BYTES_MAX)
         {
-            let (sequence, entry) = state.outbox.pop_front().expect("it is at the front");
-            bytes += entry.len();
-            state.outbox_bytes -= entry.len();
+            bytes += next.len();
+            let (entry, is_whole) = state.cut(sequence, next);
+            if is_whole {
+                state.pop();
+            }
             if let Some(Call { answer: Progress::Answered { is_sent, .. }, .. }) = state.calls.get_mut(&sequence) {
                 *is_sent = true;
             }
@@ -414,18 +421,34 @@ impl State {
             return; // the client will ask for it when it resumes
         }
         self.outbox_bytes += entry.len();
-        if entry.len() <= limits::FRAME_BYTES_MAX {
-            self.outbox.push_back((sequence, entry));
-        } else {
-            for part in frame::cut(sequence, &entry, limits::FRAME_BYTES_MAX) {
-                let part = v1::ServerEntry { sequence: 0, entry: Some(server_entry::Entry::Part(part)) };
-                let part: Bytes = part.encode_to_vec().into();
-                self.outbox_bytes += part.len();
-                self.outbox.push_back((sequence, part));
-            }
-            self.outbox_bytes -= entry.len();
-        }
+        self.outbox.push_back((sequence, entry));
         self.wake();
+    }
+
+    fn pop(&mut self) {
+        if let Some((_, entry)) = self.outbox.pop_front() {
+            self.outbox_bytes -= entry.len();
+            self.cut_at = 0;
+        }
+    }
+
+    /// The entry itself, or its next part if it is too large for a frame; and whether nothing of it is left.
+    fn cut(&mut self, id: u64, entry: Bytes) -> (Bytes, bool) {
+        if entry.len() <= limits::FRAME_BYTES_MAX {
+            return (entry, true);
+        }
+        let end = entry.len().min(self.cut_at + limits::FRAME_BYTES_MAX);
+        let part = v1::Part { id, total: entry.len() as u64, data: entry.slice(self.cut_at..end) };
+        self.cut_at = end;
+        let part = v1::ServerEntry { sequence: 0, entry: Some(server_entry::Entry::Part(part)) };
+        (part.encode_to_vec().into(), end == entry.len())
+    }
+
+    /// Nothing is sent any more: there is nobody who would take it.
+    fn clear_outbox(&mut self) {
+        self.outbox.clear();
+        self.urgent.clear();
+        (self.outbox_bytes, self.cut_at) = (0, 0);
     }
 
     fn touch(&mut self, host: &Arc<dyn Hosted>) {

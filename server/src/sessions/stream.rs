@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use prost::Message;
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -27,8 +28,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// The first frame must come within this time.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
-/// Frames read in one poll, before what they gave is sent.
-const FRAMES_IN_ONE_POLL: usize = 16;
+/// Entries executed in one poll, before what they gave is sent and others have their turn.
+const ENTRIES_IN_ONE_POLL: usize = 2 * limits::FRAME_ENTRIES_MAX;
 
 /// The service `bursar.v1.Sessions`.
 pub struct SessionsService {
@@ -62,6 +63,8 @@ pub struct SessionStream {
     session: Arc<Session>,
     epoch: u64,
     inbound: Streaming<ClientFrame>,
+    /// Entries of the last frame that are still to be executed.
+    entries: VecDeque<Bytes>,
     assembly: Assembly,
     opened: Option<Bytes>,
     is_over: bool,
@@ -74,8 +77,8 @@ impl SessionStream {
         inbound: Streaming<ClientFrame>,
         frame: ClientFrame,
     ) -> Result<SessionStream, Fault> {
-        let mut entries = frame.entries.into_iter();
-        let first = entries.next().map(v1::ClientEntry::decode);
+        let mut entries = VecDeque::from(frame.entries);
+        let first = entries.pop_front().map(v1::ClientEntry::decode);
         let Some(Ok(v1::ClientEntry { entry: Some(client_entry::Entry::Open(open)), .. })) = first else {
             return Err(Fault::protocol("the first entry of a stream must be Open"));
         };
@@ -100,26 +103,27 @@ impl SessionStream {
             boot_epoch: table.boot_epoch(),
         };
         let opened = encode(server_entry::Entry::Opened(opened));
-        let mut stream = SessionStream {
+        Ok(SessionStream {
             table,
             connection,
             session,
             epoch,
             inbound,
+            entries,
             assembly: Assembly::default(),
             opened: Some(opened),
             is_over: false,
-        };
-        entries.try_for_each(|entry| stream.entry(entry))?;
-        Ok(stream)
+        })
     }
 
     fn frame(&mut self, frame: ClientFrame) -> Result<(), Fault> {
         if self.session.epoch() != self.epoch {
             return Err(Fault::Superseded { epoch: self.session.epoch() });
         }
+        self.connection.check_credential()?;
         frame.heard.iter().for_each(|range| self.session.heard(range));
-        frame.entries.into_iter().try_for_each(|entry| self.entry(entry))
+        self.entries.extend(frame.entries);
+        Ok(())
     }
 
     fn entry(&mut self, entry: Bytes) -> Result<(), Fault> {
@@ -129,13 +133,10 @@ impl SessionStream {
         match entry {
             Some(client_entry::Entry::Call(call)) => self.table.call(&self.session, sequence, call.command),
             Some(client_entry::Entry::Cancel(cancel)) => self.session.cancel(cancel.sequence),
-            Some(client_entry::Entry::Beat(beat)) => {
-                self.connection.check_credential()?;
-                self.session.notify(server_entry::Entry::Beat(beat));
-            }
+            Some(client_entry::Entry::Beat(beat)) => self.session.notify(server_entry::Entry::Beat(beat)),
             Some(client_entry::Entry::Close(_)) => {
                 self.table.end(&self.session, Departure::Closed, "it was closed by its client");
-            },
+            }
             Some(client_entry::Entry::Part(part)) => {
                 let before = self.assembly.bytes();
                 let budget = self.connection.parts_budget() + before;
@@ -157,11 +158,15 @@ impl SessionStream {
         Ok(())
     }
 
-    /// Reads what has come; an error ends the stream.
+    /// Executes what has come, as long as its answers are taken; an error ends the stream.
     fn poll_inbound(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
-        for _ in 0..FRAMES_IN_ONE_POLL {
+        for _ in 0..ENTRIES_IN_ONE_POLL {
             if self.session.is_clogged() {
                 return Ok(());
+            }
+            if let Some(entry) = self.entries.pop_front() {
+                self.entry(entry)?;
+                continue;
             }
             match self.inbound.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(frame))) => self.frame(frame)?,
@@ -213,23 +218,42 @@ impl Stream for SessionStream {
 
 impl Drop for SessionStream {
     fn drop(&mut self) {
-        // What came before the connection broke is still executed.
+        // What came before the connection broke is still executed, as far as its answers can be kept.
         let mut context = Context::from_waker(std::task::Waker::noop());
-        while !self.is_over
-            && let Poll::Ready(Some(Ok(frame))) = self.inbound.poll_next_unpin(&mut context)
-        {
-            self.is_over = self.frame(frame).is_err();
+        while !self.is_over && !self.session.is_clogged() {
+            let result = match self.entries.pop_front() {
+                Some(entry) => self.entry(entry),
+                None => match self.inbound.poll_next_unpin(&mut context) {
+                    Poll::Ready(Some(Ok(frame))) => self.frame(frame),
+                    _ => break,
+                },
+            };
+            self.is_over = result.is_err();
         }
         self.connection.account_parts(self.assembly.bytes(), 0);
         self.session.detach(self.epoch);
     }
 }
 
+/// Longest text that a client may say of itself; it is kept as long as its session.
+const WORDS_BYTES_MAX: usize = 255;
+
+fn shortened(mut text: String) -> String {
+    let mut end = text.len().min(WORDS_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text.shrink_to_fit();
+    text
+}
+
 impl Caller {
     fn new(connection: &Connection, open: &v1::Open) -> Caller {
-        let mut label = open.label.clone();
-        label.truncate(label.char_indices().nth(limits::NAME_BYTES_MAX).map_or(label.len(), |(at, _)| at));
-        Caller { label, process: open.process.clone().unwrap_or_default(), peer: connection.peer.to_string() }
+        let v1::Process { pid, start_ticks, boot_id, pid_namespace, host } = open.process.clone().unwrap_or_default();
+        let [boot_id, pid_namespace, host] = [boot_id, pid_namespace, host].map(shortened);
+        let process = v1::Process { pid, start_ticks, boot_id, pid_namespace, host };
+        Caller { label: shortened(open.label.clone()), process, peer: connection.peer.to_string() }
     }
 }
 

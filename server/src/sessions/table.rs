@@ -16,15 +16,14 @@ use bursar_proto::{
     v1::{self, call, registry as pb, server_entry},
 };
 use dashmap::DashMap;
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// How often silence is looked for. Half of the 250 ms within which the end of a silent session must be noticed, less a margin.
 const LOOK: Duration = Duration::from_millis(100);
 /// A look that comes this late means that the broker itself stood still.
 const STALL_MS: u64 = 1_000;
+/// Sessions at once, suspended ones too: several for each connection that there may be by default.
+const SESSIONS_MAX: usize = 16_384;
 /// Sessions in one reply of `Status`.
 const SHOWN_MAX: usize = 1000;
 
@@ -79,6 +78,9 @@ impl Table {
 
     /// A new session.
     pub fn open(&self, caller: Caller, ttl_ms: u64) -> Result<Arc<Session>, Fault> {
+        if self.sessions.len() >= SESSIONS_MAX {
+            return Err(Fault::LimitReached { what: "sessions".into(), limit: SESSIONS_MAX as u64 });
+        }
         let range = limits::SESSION_TTL_MS_RANGE;
         let ttl_ms = match ttl_ms {
             0 => self.settings.ttl_ms,
@@ -103,8 +105,7 @@ impl Table {
         loop {
             // 53 bits, so that every language's numbers can hold it.
             let id = SessionId(u64::from_be_bytes(authkey::random()) >> 11);
-            let session =
-                Arc::new(Session::new(id, ttl_ms, caller.clone(), now, self.settings.calls_in_flight_max));
+            let session = Arc::new(Session::new(id, ttl_ms, caller.clone(), now, self.settings.calls_in_flight_max));
             if id.0 > 0 && !self.sessions.contains_key(&id) {
                 self.sessions.insert(id, session.clone());
                 tracing::debug!(session = id.0, label = session.caller.label, peer = session.caller.peer, "session opened");
@@ -191,8 +192,7 @@ impl Table {
             silent_ms: now.ms_since(session.last_heard()),
             in_flight: session.in_flight() as u64,
         };
-        let shown: Vec<Arc<Session>> =
-            self.sessions.iter().take(SHOWN_MAX).map(|entry| entry.value().clone()).collect();
+        let shown: Vec<Arc<Session>> = self.sessions.iter().take(SHOWN_MAX).map(|entry| entry.value().clone()).collect();
         pb::StatusReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             server_id: self.settings.server_id.to_vec().into(),

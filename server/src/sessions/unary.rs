@@ -47,14 +47,23 @@ struct UnaryCall {
 
 struct OneAnswer {
     session: Arc<Session>,
+    host: Weak<dyn Hosted>,
+    /// Taken by the answer or by the end of the call, whichever comes first; the answer is sent under this lock.
     sender: Mutex<Option<oneshot::Sender<Result<answer::Reply, Fault>>>>,
 }
 
 impl Inbox for OneAnswer {
     fn deliver(&self, _sequence: u64, result: Result<answer::Reply, Fault>) {
-        let sender = self.sender.lock().take();
-        // Nobody there: the drop of the call has taken, or will take, the answer back.
-        let _ = sender.map(|sender| sender.send(result));
+        let mut sender = self.sender.lock();
+        let unsent = match sender.take() {
+            Some(sender) => sender.send(result).err(),
+            None => Some(result),
+        };
+        drop(sender);
+        // The call is gone, so that what its answer gave is taken back.
+        if let (Some(Ok(reply)), Some(host)) = (unsent, self.host.upgrade()) {
+            host.unheard(self.session.id, reply);
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -85,7 +94,7 @@ impl Unary {
                 let id = CallId { session: session.id, sequence: connection.next_sequence() };
                 session.touch(&host);
                 let (sender, answer) = oneshot::channel();
-                let inbox = Arc::new(OneAnswer { session, sender: Mutex::new(Some(sender)) });
+                let inbox = Arc::new(OneAnswer { session, host: Arc::downgrade(&host), sender: Mutex::new(Some(sender)) });
                 let ticket = Ticket { call: id, inbox: inbox.clone() };
                 let mut call = UnaryCall { id, host: Arc::downgrade(&host), inbox, answer, is_over: false };
                 self.table.door.call(&*host, ticket, command, wait);

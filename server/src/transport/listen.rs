@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io,
     net::SocketAddr,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 use tokio::{
@@ -125,17 +125,18 @@ fn bind_unix(address: &Address, path: &Path) -> Result<Listener, BindError> {
         return Err(BindError::ExposedDirectory { address: address.clone(), mode: mode & 0o7777 });
     }
     let lock_path = beside(path, "lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(failed)?;
-    let _ = lock.set_permissions(std::fs::Permissions::from_mode(0o600));
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    let mut options = File::options();
+    let lock = options.create(true).truncate(false).write(true).mode(0o600).custom_flags(no_follow);
+    let lock = lock.open(&lock_path).map_err(failed)?;
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
         return Err(BindError::InUse { address: address.clone(), lock: lock_path });
     }
     clear_stale(address, path, &lock_path)?;
-    // Made private before it gets its name: nobody can connect in between.
+    // Private before it listens and before it gets its name: nobody can connect in between.
     let hidden = beside(path, &format!("{}.new", std::process::id()));
     let _ = std::fs::remove_file(&hidden);
     let socket = bind_and_listen(&hidden).map_err(failed)?;
-    std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     std::fs::rename(&hidden, path).map_err(failed)?;
     let listener = UnixListener::from_std(socket).map_err(failed)?;
     Ok(Listener::Unix { listener, path: path.to_owned(), lock })
@@ -154,6 +155,7 @@ fn bind_and_listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> 
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     listen(&socket, BACKLOG as i32)?;
     Ok(socket.into())
 }

@@ -27,9 +27,8 @@ impl ProcessWatch {
 
     /// The process that a client on a loopback address claims to be, if the claim is of this host and holds.
     pub fn of_claim(claim: &v1::Process) -> Option<ProcessWatch> {
-        let same_host = !claim.boot_id.is_empty()
-            && claim.boot_id == process::boot_id()
-            && claim.pid_namespace == process::pid_namespace();
+        let same_host =
+            !claim.boot_id.is_empty() && claim.boot_id == process::boot_id() && claim.pid_namespace == process::pid_namespace();
         if !same_host || claim.pid == std::process::id() {
             return None;
         }

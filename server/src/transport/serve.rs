@@ -148,8 +148,9 @@ impl Server {
         let server = self.clone();
         self.tasks.spawn(async move {
             server.drive(stream, &connection).await;
-            drop(count);
             server.after(&connection).await;
+            // Counted as long as it may hold a descriptor, the one that watches its process included.
+            drop(count);
         });
     }
 

@@ -130,7 +130,7 @@ impl Item {
     }
 
     fn size(&self) -> u64 {
-        self.data.len() as u64
+        size_of(&self.data, self.unique_key(), self.headers())
     }
 
     fn note(&mut self, at: Moment, what: &str, session: SessionId, why: &str) {
@@ -140,6 +140,12 @@ impl Item {
         }
         history.push(Event { at, what: what.to_owned(), session: session.0, why: why.to_owned() });
     }
+}
+
+/// What an item counts against `max_bytes`.
+pub(super) fn size_of(data: &Bytes, unique_key: &Bytes, headers: &Headers) -> u64 {
+    let headers: usize = headers.iter().map(|(key, value)| key.len() + value.len()).sum();
+    (data.len() + unique_key.len() + headers) as u64
 }
 
 #[derive(Debug)]
@@ -185,6 +191,7 @@ pub struct Queue {
     lanes: Vec<(u8, VecDeque<Item>)>,
     /// Ids in the lanes that are gone already: cheaper than a search through the lane.
     struck: HashSet<u64>,
+    struck_bytes: u64,
     /// Payloads that were replaced while their item was queued.
     amended: HashMap<u64, Amendment>,
     /// Items in the lanes that are not struck.
@@ -228,6 +235,7 @@ impl Queue {
             options,
             lanes: Vec::new(),
             struck: HashSet::new(),
+            struck_bytes: 0,
             amended: HashMap::new(),
             ready: 0,
             delayed: BTreeMap::new(),
@@ -297,6 +305,10 @@ impl Queue {
     pub(super) fn newest_buffered(&self, caller: SessionId) -> Option<(u64, SessionId, Item)> {
         let (lease, holder) = self.buffered.iter().rev().find(|(_, holder)| **holder != caller)?;
         Some((*lease, *holder, self.leases[&(*holder, *lease)].item.clone()))
+    }
+
+    pub(super) fn buffers(&self, session: SessionId) -> bool {
+        self.buffered.values().any(|holder| *holder == session)
     }
 
     /// Closed, nothing queued, and nobody else holds what might come back.
@@ -556,7 +568,9 @@ impl Queue {
     fn pop(&mut self) -> Option<Item> {
         while let Some((_, lane)) = self.lanes.first_mut() {
             match lane.pop_front() {
-                Some(item) if !self.struck.is_empty() && self.struck.remove(&item.id) => {}
+                Some(item) if !self.struck.is_empty() && self.struck.remove(&item.id) => {
+                    self.struck_bytes = self.struck_bytes.saturating_sub(item.size());
+                }
                 Some(item) => {
                     self.ready -= 1;
                     return Some(self.off_the_books(item));
@@ -622,15 +636,7 @@ impl Queue {
         self.leases.remove(&(session, lease)).expect("it was held when this was decided")
     }
 
-    fn take_back(
-        &mut self,
-        session: SessionId,
-        lease: u64,
-        how: Return,
-        now: Moment,
-        delay_ms: Option<u64>,
-        why: &str,
-    ) {
+    fn take_back(&mut self, session: SessionId, lease: u64, how: Return, now: Moment, delay_ms: Option<u64>, why: &str) {
         let Lease { mut item, buffered } = self.unhold(session, lease);
         // Who only buffered an item had no hand in what happened.
         let how = if buffered { Return::TakenBack } else { how };
@@ -711,8 +717,9 @@ impl Queue {
         let Some(KeyHolder::Queued { id, size, expires_at }) = self.keys.get_mut(unique_key) else {
             unreachable!("only queued items with a key are replaced");
         };
-        self.bytes = self.bytes - *size + amendment.data.len() as u64;
-        *size = amendment.data.len() as u64;
+        let new_size = size_of(&amendment.data, unique_key, &amendment.headers);
+        self.bytes = self.bytes - *size + new_size;
+        *size = new_size;
         if let Some(expiring) = expires_at.and_then(|at| self.expiring.get_mut(&(at, *id))) {
             expiring.size = *size;
         }
@@ -725,6 +732,7 @@ impl Queue {
             Some(at) => drop(self.delayed.remove(&(at, id))),
             None => {
                 self.struck.insert(id);
+                self.struck_bytes += expiring.size;
                 self.ready -= 1;
             }
         }
@@ -732,9 +740,9 @@ impl Queue {
         self.keys.remove(&expiring.unique_key);
         self.bytes -= expiring.size;
         self.counters.expired += 1;
-        if self.ready == 0 {
-            // Nothing but struck items is left in the lanes.
-            self.clear_lanes();
+        // The dead leave the lanes once they outnumber or outweigh the living, so that each is moved a bounded number of times.
+        if self.struck.len() as u64 > self.ready || self.struck_bytes > self.bytes {
+            self.sweep();
         }
     }
 
@@ -761,9 +769,20 @@ impl Queue {
         self.ready = 0;
     }
 
+    fn sweep(&mut self) {
+        for (_, lane) in &mut self.lanes {
+            lane.retain(|item| !self.struck.contains(&item.id));
+            lane.shrink_to(lane.len() * 2);
+        }
+        self.lanes.retain(|(_, lane)| !lane.is_empty());
+        self.struck.clear();
+        self.struck_bytes = 0;
+    }
+
     fn clear_lanes(&mut self) {
         self.lanes.clear();
         self.struck.clear();
+        self.struck_bytes = 0;
     }
 
     /// The shortest list of steps that leads to this state.
@@ -791,9 +810,7 @@ impl Queue {
             since: *since,
         });
         let remembered = self.keys.iter().filter_map(|(key, holder)| match holder {
-            KeyHolder::Remembered { id, until } => {
-                Some(Restored::Remembered { unique_key: key.clone(), id: *id, until: *until })
-            }
+            KeyHolder::Remembered { id, until } => Some(Restored::Remembered { unique_key: key.clone(), id: *id, until: *until }),
             _ => None,
         });
         // The counters come last: putting items back counts them.
@@ -829,8 +846,7 @@ impl Queue {
 
     /// Q3, Q5, Q7 and the books, by counting everything.
     pub(super) fn broken_invariant(&self) -> Option<String> {
-        let queued: Vec<Item> =
-            self.in_order().chain(self.delayed.values()).map(|item| self.as_amended(item)).collect();
+        let queued: Vec<Item> = self.in_order().chain(self.delayed.values()).map(|item| self.as_amended(item)).collect();
         let leased = self.leases.values().map(|lease| &lease.item);
         let mut ids: Vec<u64> =
             queued.iter().chain(leased).chain(self.parked.values().map(|parked| &parked.item)).map(|item| item.id).collect();
@@ -904,7 +920,7 @@ impl<'a> Batch<'a> {
     /// A new item. False: there is no room.
     pub(super) fn add(&mut self, item: &NewItem, now: Moment) -> bool {
         let Options { maxsize, max_bytes, .. } = self.queue.options;
-        let bytes = self.bytes + item.data.len() as u64;
+        let bytes = self.bytes + item.size();
         if (maxsize > 0 && self.count >= maxsize) || bytes > max_bytes {
             return false;
         }
@@ -920,7 +936,7 @@ impl<'a> Batch<'a> {
         match item.on_duplicate {
             OnDuplicate::Merge => {}
             OnDuplicate::Replace if queued => {
-                let bytes = self.bytes + item.data.len() as u64;
+                let bytes = self.bytes + item.size();
                 if bytes > self.queue.options.max_bytes {
                     return false;
                 }

@@ -95,7 +95,8 @@ fn a_replaced_payload_is_what_everybody_sees() {
 #[test]
 fn a_key_twice_in_one_batch_is_one_item() {
     let mut queue = queue();
-    let batch = vec![keyed("a", OnDuplicate::Reject), keyed("b", OnDuplicate::Merge), keyed("c", OnDuplicate::Replace), item("d")];
+    let batch =
+        vec![keyed("a", OnDuplicate::Reject), keyed("b", OnDuplicate::Merge), keyed("c", OnDuplicate::Replace), item("d")];
     let Ok(Reply::Put { ids, duplicates }) = ask(&mut queue, ONE, Command::Put(batch), NOW) else { panic!() };
     assert_eq!((ids, duplicates), (vec![1, 1, 1, 2], vec![]));
     assert_eq!(get(&mut queue, ONE, NOW).item.data, "c");
@@ -177,6 +178,32 @@ fn who_closes_gives_back_unharmed_and_who_is_lost_is_counted() {
     assert_eq!((stats.ready, stats.parked, stats.counters.crashes), (0, 1, 2), "its holders died too often");
 }
 
+/// Expired items were only struck off, and their payloads kept until a getter came by: a queue without one grew for ever.
+#[test]
+fn expired_payloads_are_let_go_without_a_getter() {
+    struct Payload(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+    impl AsRef<[u8]> for Payload {
+        fn as_ref(&self) -> &[u8] {
+            b"large"
+        }
+    }
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    let kept = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut queue = queue();
+    ask(&mut queue, ONE, Command::Put(vec![item("stays")]), NOW).unwrap();
+    for round in 0..50 {
+        kept.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let data = Bytes::from_owner(Payload(kept.clone()));
+        let now = NOW.after_ms(round * 10);
+        ask(&mut queue, ONE, Command::Put(vec![NewItem { data, ttl_ms: 5, ..item("") }]), now).unwrap();
+    }
+    assert!(kept.load(std::sync::atomic::Ordering::SeqCst) <= 3, "{kept:?} payloads of expired items are kept");
+}
+
 /// The bytes of changes are kept on disk: an old journal must be readable for ever.
 #[test]
 fn the_format_of_changes_does_not_drift() {
@@ -202,19 +229,15 @@ fn the_format_of_changes_does_not_drift() {
     let common = Item { id: 1, data: Bytes::from_static(b"a"), codec: 0, priority: 0, put_at: Moment(2), rare: None };
     let (session, now, why) = (SessionId(8), Moment(5), String::from("w"));
     let counters = Counters { put: 1, done: 2, expired: 3, dropped: 4, failures: 5, crashes: 6, released: 7, taken_back: 8 };
-    let rest = Restored::Rest {
-        counters,
-        next_id: 9,
-        next_lease: 10,
-        closed: true,
-        shut_down: true,
-        paused: true,
-        settled: vec![11],
-    };
+    let rest =
+        Restored::Rest { counters, next_id: 9, next_lease: 10, closed: true, shut_down: true, paused: true, settled: vec![11] };
     let returned = |how| Change::Returned { session, leases: vec![2], how, now, delay_ms: Some(0), why: why.clone() };
     let data = Bytes::from_static(b"n");
     let changes = [
-        (Change::Put(vec![common.clone(), full.clone()]), "0a3d0a07080112016128020a32080312027879180120092805300638074201754a060a016b1201765001580260036a0f080412066661696c65641808220177"),
+        (
+            Change::Put(vec![common.clone(), full.clone()]),
+            "0a3d0a07080112016128020a32080312027879180120092805300638074201754a060a016b1201765001580260036a0f080412066661696c65641808220177",
+        ),
         (Change::Leased { session, first_lease: 2, count: 3, buffered: true }, "12080808100218032001"),
         (Change::Done { session, leases: vec![2, 300], now }, "1a090808120302ac021805"),
         (Change::Started { session, leases: vec![2] }, "22050808120102"),
@@ -248,10 +271,7 @@ fn the_format_of_changes_does_not_drift() {
             Change::Restored(Restored::Remembered { unique_key: Bytes::from_static(b"u"), id: 3, until: now }),
             "82010b0805120708033005420175",
         ),
-        (
-            Change::Restored(rest),
-            "82012108063a1d080110021803200428053006380740084809500a58016001680172010b",
-        ),
+        (Change::Restored(rest), "82012108063a1d080110021803200428053006380740084809500a58016001680172010b"),
         (Change::Sequence(vec![Change::Purged, Change::Purged]), "8a01080a0272000a027200"),
     ];
     for (change, golden) in changes {

@@ -20,6 +20,8 @@ const HEADERS_MAX: usize = 16;
 const HEADERS_BYTES_MAX: usize = 4 << 10;
 const WHY_BYTES_MAX: usize = 1 << 10;
 const PEEK_MAX: usize = 1000;
+/// Queued items that one call parks by id: each is searched for in the whole queue.
+const PARK_IDS_MAX: usize = 100;
 /// Delays, ttls and windows beyond this are mistakes of unit.
 const SPAN_MS_MAX: u64 = 100 * 365 * 24 * 3_600_000;
 
@@ -84,6 +86,10 @@ impl Wire for Queue {
             }
             Verb::Park(park) => {
                 batch("leases and ids", park.leases.len() + park.ids.len())?;
+                if park.ids.len() > PARK_IDS_MAX {
+                    let problem = format!("expected at most {PARK_IDS_MAX}, got {}", park.ids.len());
+                    return Err(Fault::bad_argument("ids", problem));
+                }
                 Command::Park { leases: park.leases, ids: park.ids, why: shortened(park.why) }
             }
             Verb::Unpark(unpark) => Command::Unpark { ids: some_or_all(unpark.ids)? },
@@ -188,8 +194,8 @@ fn new_item(item: pb::Item, payload_bytes_max: usize) -> Result<NewItem, Fault> 
         let (size, limit) = (data.len() as u64, payload_bytes_max as u64);
         return Err(Fault::TooLarge { what: "the item".into(), size, limit });
     }
-    let priority = u8::try_from(priority)
-        .map_err(|_| Fault::bad_argument("priority", format!("expected 0 to 255, got {priority}")))?;
+    let priority =
+        u8::try_from(priority).map_err(|_| Fault::bad_argument("priority", format!("expected 0 to 255, got {priority}")))?;
     if unique_key.len() > UNIQUE_KEY_BYTES_MAX {
         let problem = format!("expected at most {UNIQUE_KEY_BYTES_MAX} bytes, got {}", unique_key.len());
         return Err(Fault::bad_argument("unique_key", problem));
@@ -336,18 +342,13 @@ fn to_stored(change: &Change) -> pb::Change {
     use pb::change::Change as Stored;
     let stored = match change {
         Change::Put(items) => Stored::Put(pb::PutChange { items: items.iter().map(to_stored_item).collect() }),
-        Change::Leased { session, first_lease, count, buffered } => Stored::Leased(pb::LeasedChange {
-            session: session.0,
-            first_lease: *first_lease,
-            count: *count,
-            buffered: *buffered,
-        }),
+        Change::Leased { session, first_lease, count, buffered } => {
+            Stored::Leased(pb::LeasedChange { session: session.0, first_lease: *first_lease, count: *count, buffered: *buffered })
+        }
         Change::Done { session, leases, now } => {
             Stored::Done(pb::DoneChange { session: session.0, leases: leases.clone(), now_ms: now.0 })
         }
-        Change::Started { session, leases } => {
-            Stored::Started(pb::StartedChange { session: session.0, leases: leases.clone() })
-        }
+        Change::Started { session, leases } => Stored::Started(pb::StartedChange { session: session.0, leases: leases.clone() }),
         Change::Returned { session, leases, how, now, delay_ms, why } => Stored::Returned(pb::ReturnedChange {
             session: session.0,
             leases: leases.clone(),
@@ -383,9 +384,7 @@ fn to_stored(change: &Change) -> pb::Change {
         Change::Purged => Stored::Purged(pb::PurgedChange {}),
         Change::Paused { paused } => Stored::Paused(pb::PausedChange { paused: *paused }),
         Change::Restored(restored) => Stored::Restored(to_stored_step(restored)),
-        Change::Sequence(changes) => {
-            Stored::Sequence(pb::SequenceChange { changes: changes.iter().map(to_stored).collect() })
-        }
+        Change::Sequence(changes) => Stored::Sequence(pb::SequenceChange { changes: changes.iter().map(to_stored).collect() }),
     };
     pb::Change { change: Some(stored) }
 }
@@ -444,9 +443,7 @@ fn from_stored(stored: pb::Change) -> Result<Change, Damaged> {
         Stored::Done(pb::DoneChange { session, leases, now_ms }) => {
             Change::Done { session: SessionId(session), leases, now: Moment(now_ms) }
         }
-        Stored::Started(pb::StartedChange { session, leases }) => {
-            Change::Started { session: SessionId(session), leases }
-        }
+        Stored::Started(pb::StartedChange { session, leases }) => Change::Started { session: SessionId(session), leases },
         Stored::Returned(pb::ReturnedChange { session, leases, how, now_ms, delay_ms, why }) => {
             use pb::returned_change::How;
             let how = match How::try_from(how).map_err(|_| damaged("an unknown way to return"))? {
