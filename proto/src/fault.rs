@@ -68,9 +68,10 @@ macro_rules! faults {
         impl From<v1::Fault> for Fault {
             fn from(fault: v1::Fault) -> Fault {
                 let known = match fault.number {
-                    $( $number => (|| {
-                        Some(Fault::$variant { $($field: fault.fields.get(stringify!($field))?.parse().ok()?),* })
-                    })(), )*
+                    $( $number => {
+                        let parse = || Some(Fault::$variant { $($field: fault.fields.get(stringify!($field))?.parse().ok()?),* });
+                        parse()
+                    } )*
                     _ => None,
                 };
                 known.unwrap_or(Fault::Unknown { number: fault.number, name: fault.name, message: fault.message })
