@@ -50,3 +50,8 @@ pub use objects::{
     queue::{self, Lease, Queue},
     registry::{Described, ListFilter, Objects},
 };
+
+/// The example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

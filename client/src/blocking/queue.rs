@@ -322,6 +322,16 @@ impl<T> Deref for Lease<T> {
 }
 
 impl<T> Lease<T> {
+    /// Whether the item may be another's by now: the session is lost, or nothing was heard of the broker for too long.
+    pub fn is_lost(&self) -> bool {
+        self.valid_until() <= std::time::Instant::now()
+    }
+
+    /// As [`crate::Lease::valid_until`].
+    pub fn valid_until(&self) -> std::time::Instant {
+        self.inner.valid_until()
+    }
+
     /// The item's id.
     pub fn id(&self) -> u64 {
         self.inner.id()

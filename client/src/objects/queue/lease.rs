@@ -129,6 +129,34 @@ impl<T> Lease<T> {
         self.held.lease
     }
 
+    /// Waits until the lease is lost with its session; by then the item is given to others. To be selected on beside long work:
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// # let jobs: bursar::Queue<u32> = manager.queue("jobs").open_or_create().await?;
+    /// # jobs.put(7).await?;
+    /// let job = jobs.get().await?;
+    /// let work = async { *job + 1 };
+    /// futures_util::pin_mut!(work);
+    /// let lost = job.lost();
+    /// futures_util::pin_mut!(lost);
+    /// match futures_util::future::select(work, lost).await {
+    ///     futures_util::future::Either::Left((result, _)) => assert_eq!(result, 8),
+    ///     futures_util::future::Either::Right(_) => println!("somebody else does it now"),
+    /// }
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub async fn lost(&self) {
+        self.held.handle.manager().lost().await;
+    }
+
+    /// Until when the item is certainly nobody else's; moves on with every beat. Work that must not be done twice stops by then.
+    pub fn valid_until(&self) -> std::time::Instant {
+        self.held.handle.manager().valid_until()
+    }
+
     /// 1 the first time the item is handed out.
     pub fn attempt(&self) -> u32 {
         self.attempt
