@@ -2,7 +2,7 @@
 //!
 //! Clients put, get, settle, cancel and use a map; they die, fall silent, lose connections with answers on the way, and send their
 //! calls again. After every step the invariants of all objects are checked (Q3, Q5, Q7 and the books of queue and kv), with
-//! every answer Q2, Q3, Q4 and K1, at rest that nobody waits for what is there (lines are served), and at the end Q1 and Q7.
+//! every answer Q2, Q3, Q4 and K1, that nobody waits who could be answered, and at the end Q1 and Q7.
 //! In calm runs, where nobody dies or cancels, Q6.
 //!
 //! A failure prints its seed. More of it:
@@ -35,6 +35,7 @@ use std::{
 };
 
 const MAXSIZE: u64 = 12;
+const MAX_BYTES: u64 = 300;
 const CLIENTS: usize = 6;
 const TTL_MS: u64 = 10_000;
 
@@ -132,7 +133,7 @@ impl Simulation {
         let world = Arc::new(World { clock: clock.clone(), agenda: agenda.clone(), shard: None, payload_bytes_max: 1 << 20 });
         let registry = Registry::new(world, 100);
         let options = |kind| Some(registry::Options { kind: Some(kind) });
-        let queue_options = queue::Options { maxsize: MAXSIZE, retry_delay_ms: 20, ..Default::default() };
+        let queue_options = queue::Options { maxsize: MAXSIZE, max_bytes: MAX_BYTES, retry_delay_ms: 20, ..Default::default() };
         let declared = [
             ("q", options(registry::options::Kind::Queue(queue_options))),
             ("m", options(registry::options::Kind::Kv(kv::Options { events_max: 16, ..Default::default() }))),
@@ -259,7 +260,9 @@ impl Simulation {
         let items: Vec<queue::Item> = (0..count)
             .map(|_| {
                 client.next_number += 1;
-                let data = Bytes::from(format!("{} {}", client.producer, client.next_number));
+                // Of different sizes, so that a small item may fit where the large one in front of it does not.
+                let padding = " ".repeat(self.random.usize(..MAX_BYTES as usize / 3));
+                let data = Bytes::from(format!("{} {}{padding}", client.producer, client.next_number));
                 self.issued.insert(data.clone());
                 queue::Item { data, delay_ms, unique_key: unique_key.clone(), ..Default::default() }
             })
@@ -512,7 +515,7 @@ impl Simulation {
             let text = std::str::from_utf8(&payload).unwrap();
             let (producer, number) = text.split_once(' ').unwrap();
             let deliveries = self.first_deliveries.entry(producer.parse().unwrap()).or_default();
-            deliveries.push((leased.lease, number.parse().unwrap()));
+            deliveries.push((leased.lease, number.trim_end().parse().unwrap()));
         }
         if buffered {
             // It may have been taken back, and done by another, before this was read: Start will tell.
@@ -628,9 +631,6 @@ impl Simulation {
         };
         if figure("ready") > 0 {
             assert!(!waits(|verb| matches!(verb, queue::command::Verb::Get(_))), "a getter starves");
-        }
-        if figure("ready") + figure("delayed") < MAXSIZE {
-            assert!(!waits(|verb| matches!(verb, queue::command::Verb::Put(_))), "a putter starves");
         }
         let count = |of: fn(&Client) -> usize| self.clients.iter().map(of).sum::<usize>() as u64;
         let (held, buffered) = (count(|client| client.held.len()), count(|client| client.buffered.len()));

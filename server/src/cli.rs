@@ -1,7 +1,7 @@
 //! The command line: `bursar serve`, and a client like any other. It knows nothing of the broker's inside: what it can do, every
 //! program can do through the SDK.
 //!
-//! Results go to stdout, errors and progress to stderr as `bursar: what failed: why; what to do`. Exit codes: [`failure`].
+//! Results go to stdout, errors and progress to stderr as `bursar: what failed: why; what to do`. Exit codes: `failure`.
 
 mod connect;
 mod failure;

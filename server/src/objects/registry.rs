@@ -1,4 +1,4 @@
-//! The names: which objects there are. It knows the kinds by one list, [`create`], and nothing of what they do.
+//! The names: which objects there are. It knows the kinds by one list, `create`, and nothing of what they do.
 
 use super::{
     host::{Host, Hosted, World},
