@@ -83,16 +83,20 @@ impl Assembly {
     }
 }
 
-/// Cuts an encoded entry into the data of its parts.
-pub fn cut(id: u64, entry: &Bytes, size: usize) -> impl Iterator<Item = v1::Part> {
-    let total = entry.len() as u64;
-    (0..entry.len()).step_by(size).map(move |from| v1::Part { id, total, data: entry.slice(from..entry.len().min(from + size)) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use prost::Message;
+
+    /// Cuts an encoded entry into the data of its parts.
+    fn cut(id: u64, entry: &Bytes, size: usize) -> impl Iterator<Item = v1::Part> {
+        let total = entry.len() as u64;
+        (0..entry.len()).step_by(size).map(move |from| v1::Part {
+            id,
+            total,
+            data: entry.slice(from..entry.len().min(from + size)),
+        })
+    }
 
     #[test]
     fn an_entry_in_a_frame_is_the_plain_protobuf_form() {
