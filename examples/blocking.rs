@@ -8,9 +8,9 @@
 //! ```
 
 use bursar::blocking::{Kv, Manager, Queue};
-use bursar_examples::{Access, ending};
+use bursar_examples::{Access, Outcome, ending};
 use clap::Parser;
-use std::{error::Error, process::ExitCode, thread};
+use std::{process::ExitCode, thread};
 
 /// Use a queue and a key-value store from threads
 #[derive(Parser)]
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     ending("blocking", run(&Args::parse()))
 }
 
-fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+fn run(args: &Args) -> Outcome {
     let manager = Manager::from(bursar::blocking::block_on(args.access.builder()?.connect())?);
     // Objects that go with this program: every run begins afresh, and two at once do not meet.
     let name = format!("example/numbers/{}", manager.session_id());

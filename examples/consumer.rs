@@ -8,9 +8,9 @@
 //! ```
 
 use bursar::Queue;
-use bursar_examples::{Access, Job, ending};
+use bursar_examples::{Access, Job, Outcome, ending};
 use clap::Parser;
-use std::{cell::Cell, error::Error, process::ExitCode, time::Duration};
+use std::{cell::Cell, process::ExitCode, time::Duration};
 
 /// Take jobs from a queue until it is closed
 #[derive(Parser)]
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     ending("consumer", run(Args::parse()).await)
 }
 
-async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+async fn run(args: Args) -> Outcome {
     let manager = args.access.builder()?.connect().await?;
     let queue: Queue<Job> = manager.queue(&args.queue).open_or_create().await?;
     let count = Cell::new(0);

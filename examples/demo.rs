@@ -16,7 +16,7 @@ use bursar::{
     AuthKey, Kv, Manager, Queue,
     kv::{Since, WatchEvent},
 };
-use bursar_examples::{Job, ending};
+use bursar_examples::{Job, Outcome, ending};
 use clap::{Parser, ValueEnum};
 use futures_util::future::try_join_all;
 use std::{
@@ -32,8 +32,6 @@ use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
 };
-
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 const QUEUE: &str = "jobs";
 /// A key-value store: how many jobs were put and handled, and the sum of the numbers of the handled ones.

@@ -8,10 +8,10 @@
 //! ```
 
 use bursar::{Address, AuthKey, BoxIo, Manager, Queue};
-use bursar_examples::{Job, ending};
+use bursar_examples::{Job, Outcome, ending};
 use bursar_server::{Broker, broker::MemoryConnector, config::Config};
 use clap::Parser;
-use std::{error::Error, process::ExitCode};
+use std::process::ExitCode;
 
 /// Embed a broker, work on its queue, and let others connect, until ctrl-c
 #[derive(Parser)]
@@ -26,7 +26,7 @@ async fn main() -> ExitCode {
     ending("embedded_broker", run(Args::parse()).await)
 }
 
-async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+async fn run(args: Args) -> Outcome {
     let directory = tempfile::tempdir()?;
     let key_file = directory.path().join("authkey");
     let authkey = AuthKey::generate(&key_file)?;

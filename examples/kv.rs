@@ -12,9 +12,9 @@ use bursar::{
     Fault, Kv, Manager,
     kv::{PutOptions, Since, WatchEvent},
 };
-use bursar_examples::{Access, ending};
+use bursar_examples::{Access, Outcome, ending};
 use clap::Parser;
-use std::{error::Error, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 /// Use a key-value store
 #[derive(Parser)]
@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
     ending("kv", run(Args::parse()).await)
 }
 
-async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+async fn run(args: Args) -> Outcome {
     let manager = args.access.builder()?.connect().await?;
     settings(&manager).await?;
     counters(&manager).await?;
@@ -38,7 +38,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
 }
 
 /// Values of one type; `put_new` is for whoever comes first.
-async fn settings(manager: &Manager) -> Result<(), Box<dyn Error>> {
+async fn settings(manager: &Manager) -> Outcome {
     let settings: Kv<String> = manager.kv("example/settings").open_or_create().await?;
     settings.put("color", "blue".to_owned()).await?;
     println!("color is {:?}", settings.get("color").await?);
@@ -55,7 +55,7 @@ async fn settings(manager: &Manager) -> Result<(), Box<dyn Error>> {
 }
 
 /// Two tasks change the same keys, and no change is lost: the broker adds, or `update` asks again.
-async fn counters(manager: &Manager) -> Result<(), Box<dyn Error>> {
+async fn counters(manager: &Manager) -> Outcome {
     let counters: Kv<i64> = manager.kv("example/counters").open_or_create().await?;
     counters.clear().await?;
     let count = async || {
@@ -71,7 +71,7 @@ async fn counters(manager: &Manager) -> Result<(), Box<dyn Error>> {
 }
 
 /// A watch is told of every change since it began, in order, whoever makes it.
-async fn changes(manager: &Manager) -> Result<(), Box<dyn Error>> {
+async fn changes(manager: &Manager) -> Outcome {
     let kv: Kv<u32> = manager.kv("example/changes").open_or_create().await?;
     let mut watch = kv.watch("", Since::Now).await?;
     kv.put("answer", 41).await?;

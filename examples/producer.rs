@@ -8,9 +8,9 @@
 //! ```
 
 use bursar::Queue;
-use bursar_examples::{Access, Job, ending};
+use bursar_examples::{Access, Job, Outcome, ending};
 use clap::Parser;
-use std::{error::Error, process::ExitCode};
+use std::process::ExitCode;
 
 /// Put jobs into a queue
 #[derive(Parser)]
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
     ending("producer", run(Args::parse()).await)
 }
 
-async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+async fn run(args: Args) -> Outcome {
     let manager = args.access.builder()?.connect().await?;
     let queue: Queue<Job> = manager.queue(&args.queue).open_or_create().await?;
     let jobs = (1..=args.items).map(|number| Job { number, text: format!("page {number}") });

@@ -10,6 +10,17 @@ const FILES: &[&str] = &[
     "bursar/v1/registry.proto",
     "bursar/v1/queue.proto",
     "bursar/v1/kv.proto",
+    "bursar/v1/lock.proto",
+    "bursar/v1/rwlock.proto",
+    "bursar/v1/semaphore.proto",
+    "bursar/v1/event.proto",
+    "bursar/v1/latch.proto",
+    "bursar/v1/condition.proto",
+    "bursar/v1/barrier.proto",
+    "bursar/v1/counter.proto",
+    "bursar/v1/list.proto",
+    "bursar/v1/array.proto",
+    "bursar/v1/txn.proto",
     "bursar/v1/journal.proto",
 ];
 

@@ -6,20 +6,25 @@
 //! | row | attack | file |
 //! | --- | --- | --- |
 //! | R04 R07 | consumers killed, stopped, cut off; a stopped one acts again | `holders` |
+//! | R04 R05 R07 | the same for holders of locks, permits and conditions; parties of barriers die; long lines | `locks` |
 //! | R05 | clients vanish at any await of `get` | `vanishing` |
 //! | R06 | replies lost, calls sent again | `retries` |
 //! | R08 | every kind of wrong credential | `strangers` |
 //! | R09 R10 R11 | blocked calls, silent connections, no descriptors left | `crowds` |
 //! | R12 | memory asked for and never used | `memory` |
 //! | R13 | floods of HTTP/2 frames | `floods` |
+//! | R18 | replies lost, connections cut, clients silent: histories are linearizable | `histories` |
 //! | R20 | the broker is told to stop amid all this | `stopping` |
 
 mod consumer;
 mod crowds;
 mod floods;
+mod histories;
 mod holders;
+mod locks;
 mod measure;
 mod memory;
+mod party;
 mod proxy;
 mod retries;
 mod stopping;

@@ -343,6 +343,171 @@ fn every_mistake_of_a_configuration_is_reported_at_once() {
     ran.fails(2, &["4 mistakes", &at("1:1"), "did you mean listen?", &at("3:15"), &at("4:9"), "--log-level: found \"loud\""]);
 }
 
+/// A command under `bursar ... run` that says what it has, and then stays until its stdin ends.
+struct Stays {
+    child: std::process::Child,
+    first: String,
+}
+
+impl Stays {
+    fn start(broker: &Broker, line: &str) -> Stays {
+        Stays::start_script(broker, line, "echo $BURSAR_FENCE $BURSAR_TOKEN; read -r code; exit $code")
+    }
+
+    fn start_script(broker: &Broker, line: &str, script: &str) -> Stays {
+        let mut command = broker.cli(&line.split(' ').chain(["--", "sh", "-c", script]).collect::<Vec<_>>());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut first).unwrap();
+        Stays { child, first: first.trim().to_owned() }
+    }
+
+    /// Lets the command exit with this code.
+    fn end(mut self, code: &str) -> Ran {
+        self.child.stdin.take().unwrap().write_all(format!("{code}\n").as_bytes()).unwrap();
+        self.ended()
+    }
+
+    fn ended(self) -> Ran {
+        Ran::of(self.child.wait_with_output().unwrap())
+    }
+}
+
+fn waiting(broker: &Broker, object: &str) -> usize {
+    run(broker, &format!("waits {object} --json")).json()[0]["waits"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_command_runs_while_the_lock_is_held_and_its_exit_code_is_told() {
+    let broker = Broker::start();
+    run(&broker, "lock run deploy -- true").fails(6, &["no object is named \"deploy\""]);
+    let holder = Stays::start(&broker, "lock run deploy --create");
+    let (fence, token) = holder.first.split_once(' ').unwrap();
+    assert_eq!(fence, format!("deploy:{token}"));
+    let pid = format!("pid {}", holder.child.id());
+    run(&broker, "lock run deploy --wait 0 -- echo no").fails(5, &["held by session", "bursar lock run deploy", &pid]);
+    run_args(&broker, &["kv", "put", "settings", "a", "1", "--create", "--fence", fence]).ok();
+
+    let next = broker.cli(&["lock", "run", "deploy", "--", "echo", "mine"]).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("somebody waits", || waiting(&broker, "deploy") == 1);
+    let why = run(&broker, "why deploy").ok();
+    assert!(why.starts_with("deploy (lock) is held by session ") && why.contains(&pid), "{why}");
+    assert!(why.contains(&format!("1 other waits, \"bursar lock run deploy\" (pid {}), for ", next.id())), "{why}");
+    let waits = run(&broker, "waits").ok();
+    assert!(waits.starts_with("WHO ") && waits.contains("to acquire") && waits.contains(&pid), "{waits}");
+
+    let fence = fence.to_owned();
+    let ran = holder.end("7");
+    assert_eq!((ran.code, ran.stderr.as_str()), (7, ""));
+    assert_eq!(Ran::of(next.wait_with_output().unwrap()).stdout, "mine\n");
+    run_args(&broker, &["kv", "put", "settings", "a", "2", "--fence", &fence]).fails(8, &["is stale"]);
+    assert_eq!(run(&broker, "kv get settings a").ok(), "1\n");
+    assert_eq!(run(&broker, "why deploy").ok(), "deploy (lock) is free; nobody waits\n");
+}
+
+#[test]
+fn how_a_command_under_a_lock_ends_is_how_the_program_ends() {
+    let broker = Broker::start();
+    let ran = run_args(&broker, &["lock", "run", "deploy", "--create", "--", "sh", "-c", "kill -9 $$"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (137, ""));
+    run(&broker, "lock run deploy -- no-such-command").fails(127, &["lock run deploy: \"no-such-command\" cannot be run"]);
+    run(&broker, "lock run deploy -- /").fails(126, &["cannot be run"]);
+    let holder = Stays::start_script(&broker, "lock run deploy", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.02; done");
+    assert_eq!(holder.first, "ready");
+    signal_process(holder.child.id(), Signal::TERM);
+    assert_eq!(holder.ended().code, 3, "the command got the signal, and its answer counts");
+    assert_eq!(run(&broker, "why deploy").ok(), "deploy (lock) is free; nobody waits\n");
+}
+
+#[test]
+fn a_command_whose_lock_is_lost_is_stopped() {
+    let mut broker = Broker::start();
+    let polite = Stays::start_script(&broker, "lock run a --create", "echo ready; sleep 600");
+    let stubborn = Stays::start_script(&broker, "lock run b --create --grace 10ms", "trap '' TERM; echo ready; sleep 600");
+    assert_eq!((polite.first.as_str(), stubborn.first.as_str()), ("ready", "ready"));
+    broker.signal(Signal::KILL);
+    broker.wait();
+    polite.ended().fails(8, &["lock run a: lost while the command ran", "was stopped by SIGTERM"]);
+    stubborn.ended().fails(8, &["lock run b: lost", "was killed"]);
+}
+
+#[test]
+fn readers_share_and_permits_are_counted() {
+    let broker = Broker::start();
+    let reader = Stays::start(&broker, "rwlock run catalog --create --read");
+    assert!(!reader.first.contains(':'), "a reader has no fence: {}", reader.first);
+    run(&broker, "rwlock run catalog --read --wait 0 -- true").ok();
+    run(&broker, "rwlock run catalog --write --wait 0 -- true").fails(5, &["held by session"]);
+    assert_eq!(reader.end("0").code, 0);
+    let writer = Stays::start(&broker, "rwlock run catalog --write");
+    assert!(writer.first.starts_with("catalog:"), "{}", writer.first);
+    assert_eq!(writer.end("0").code, 0);
+
+    run(&broker, "objects create semaphore signals --permits 2").ok();
+    let holder = Stays::start(&broker, "semaphore run signals -n 2");
+    run(&broker, "semaphore run signals --wait 0 -- true").fails(5, &["1 asked for, 0 available"]);
+    assert_eq!(run(&broker, "semaphore add signals").ok(), "1\n");
+    run(&broker, "semaphore consume signals --wait 0").ok();
+    assert_eq!(holder.end("0").code, 0);
+    assert_eq!(run(&broker, "why signals").ok(), "signals (semaphore) has 2 permits available; nobody waits\n");
+}
+
+#[test]
+fn events_latches_conditions_and_barriers_let_go_who_waits() {
+    let broker = Broker::start();
+    let start = |line: &str| broker.cli(&line.split(' ').collect::<Vec<_>>()).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = |child: std::process::Child| Ran::of(child.wait_with_output().unwrap()).stdout;
+    run(&broker, "event wait ready --create --wait 0").fails(5, &["event wait ready: it was not set in time"]);
+    let waits = start("event wait ready");
+    eventually("somebody waits", || waiting(&broker, "ready") == 1);
+    run(&broker, "event set ready").ok();
+    assert_eq!(stdout(waits), "1\n");
+    assert_eq!(run(&broker, "event clear ready").ok(), "ready: cleared\n");
+    assert_eq!(run(&broker, "event wait ready --after 0").ok(), "1\n", "set and cleared, and not missed");
+    assert_eq!(run(&broker, "event get ready").ok(), "clear, version 1\n");
+
+    run(&broker, "objects create latch loaded --count 2").ok();
+    assert_eq!(run(&broker, "latch down loaded").ok(), "1\n");
+    let waits = start("latch wait loaded");
+    eventually("somebody waits", || waiting(&broker, "loaded") == 1);
+    assert_eq!(run(&broker, "latch down loaded").ok(), "0\n");
+    assert_eq!(stdout(waits), "loaded is open\n");
+
+    let waits = start("condition wait delivered --create");
+    eventually("somebody waits", || run(&broker, "objects list --json").ok().contains("\"waiters\":1"));
+    assert_eq!(run(&broker, "condition notify delivered --all").ok(), "1\n");
+    assert_eq!(stdout(waits), "delivered: notified\n");
+
+    run(&broker, "objects create barrier step --parties 2").ok();
+    let waits = start("barrier wait step");
+    eventually("somebody waits", || waiting(&broker, "step") == 1);
+    assert_eq!(run(&broker, "barrier wait step").ok(), "1\n");
+    assert_eq!(stdout(waits), "0\n");
+    run(&broker, "barrier wait step --wait 0").fails(7, &["the barrier is broken"]);
+}
+
+#[test]
+fn numbers_and_lists() {
+    let broker = Broker::start();
+    assert_eq!(run(&broker, "counter add visits -5 --create").ok(), "-5\n");
+    run(&broker, "counter cas visits 1 2").fails(7, &["it holds -5, expected 1"]);
+    assert_eq!(run(&broker, "counter cas visits -5 2").ok(), "2\n");
+    assert_eq!(run(&broker, "list append steps mix bake eat --create").ok(), "3\n");
+    assert_eq!(run(&broker, "list insert steps 0 weigh").ok(), "4\n");
+    assert_eq!(run(&broker, "list read steps -2:").ok(), "bake\neat\n");
+    assert_eq!(run(&broker, "list pop steps").ok(), "eat\n");
+    assert_eq!(run(&broker, "list remove steps mix").ok(), "1\n");
+    run(&broker, "list get steps 9").fails(6, &["index 9 is outside of the 2 values"]);
+    assert_eq!(run(&broker, "list read steps ::-1 --json").json()[0], json!({"codec": "raw", "value": "bake"}));
+    run(&broker, "objects create array hits --type u8 --length 3").ok();
+    assert_eq!(run(&broker, "array set hits -1 200").ok(), "200\n");
+    run(&broker, "array add hits 2 100").fails(1, &["would leave the range"]);
+    run(&broker, "array set hits 0 -1").fails(2, &["found \"-1\", expected a number of the array's type, u8"]);
+    assert_eq!(run(&broker, "array get hits").ok(), "0\n0\n200\n");
+    run(&broker, "array get steps").fails(7, &["kind is list, the request says array"]);
+}
+
 #[test]
 fn help_and_completions() {
     let bursar = |arguments: &[&str]| Ran::of(Command::new(BURSAR).args(arguments).output().unwrap());

@@ -120,14 +120,9 @@ impl Bench {
         let log = Arc::new(TestLog::default());
         let shard = Shard::new(log.clone());
         tokio::spawn(shard.clone().run());
-        let world = World {
-            clock: Clock::manual(Moment(1)),
-            agenda: Arc::new(Agenda::default()),
-            shard: Some(shard),
-            payload_bytes_max: 1 << 20,
-        };
+        let world = World::new(Clock::manual(Moment(1)), Arc::new(Agenda::default()), Some(shard), 1 << 20);
         let options = registry::options::Kind::Queue(queue::Options { maxsize: 2, ..Default::default() });
-        let kind = Queue::create(&registry::Options { kind: Some(options) }).unwrap();
+        let kind = Queue::create(&registry::Options { kind: Some(options) }, 7).unwrap();
         let host = Host::start("q".parse().unwrap(), 7, kind, Arc::new(world));
         Bench { log, host, answers: Arc::default(), sequence: 0 }
     }
@@ -136,7 +131,7 @@ impl Bench {
         self.sequence += 1;
         let call = CallId { session: SessionId(1), sequence: self.sequence };
         let ticket = Ticket { call, inbox: self.answers.clone() };
-        self.host.call(ticket, Command::Queue(verb), Wait::Never);
+        self.host.call(ticket, Command::Queue(verb), Wait::Never, None);
         self.sequence
     }
 
@@ -257,7 +252,7 @@ async fn the_records_lead_to_the_state() {
         bench.log.acknowledge(acknowledged);
         acknowledged += 1;
     }
-    let mut again = Queue::create(&bench.host.options()).unwrap();
+    let mut again = Queue::create(&bench.host.options(), 7).unwrap();
     for (_, record) in bench.log.read(0, 100).await.unwrap() {
         let record = journal::Record::decode(record).unwrap();
         assert_eq!(record.version, 1);
@@ -270,7 +265,7 @@ async fn the_records_lead_to_the_state() {
     assert_eq!(figures, bench.host.figures().1);
     assert_eq!((figures[0], again.violation()), (("ready", 1), None));
     // Item 2 came back from the session that ended, and the snapshot says the same as the journal.
-    let mut from_snapshot = Queue::create(&bench.host.options()).unwrap();
+    let mut from_snapshot = Queue::create(&bench.host.options(), 7).unwrap();
     again.history().into_iter().for_each(|change| from_snapshot.evolve(change));
     assert_eq!(from_snapshot.history(), again.history());
 }

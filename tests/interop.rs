@@ -86,10 +86,14 @@ fn here(script: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/interop")).join(script)
 }
 
-/// Runs a script to its end, which it bounds itself; shows what it said if it failed.
+/// Runs a script with its arguments, and ends it with the stacks of its threads if it stays: a client that cannot exit is a failure too.
+const BOUNDED: &str = "import faulthandler, runpy, sys; faulthandler.dump_traceback_later(120, exit=True); sys.argv.pop(0); \
+                       runpy.run_path(sys.argv[0], run_name='__main__')";
+
+/// Runs a script to its end; shows what it said if it failed.
 fn run(python: &Path, script: &Path, broker: &Broker, address: &str, arguments: &[&str]) -> String {
     let output = Command::new(python)
-        .arg("-B") // no __pycache__ in the source tree
+        .args(["-B", "-c", BOUNDED]) // -B: no __pycache__ in the source tree
         .arg(script)
         .arg(address)
         .arg(broker.key_file())

@@ -8,6 +8,7 @@ mod engine;
 #[allow(dead_code)] // not every test uses all of it
 mod harness;
 mod interop;
+mod linearizable;
 mod readme;
 mod scenarios;
 mod simulation;

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod kind;
+mod kinds;
 mod play;
 mod remote;
 mod script;
@@ -72,6 +73,14 @@ fn a_wrong_expectation_is_reported_with_its_place() {
     let problem = play(&mut kind::Kinds::new(), scenario).unwrap_err();
     let expected = "sums.txt:4 on kind: Two and two\n  step      A queue.put jobs \"a\" -> ok id=2\n  expected  ok id=2\n  actual    ok id=1";
     assert_eq!(problem, expected);
+}
+
+#[test]
+fn numbers_are_reported_with_the_names_that_the_script_gives_them() {
+    let script = "== A token\nA lock.create l -> ok\nA lock.acquire l -> ok as g\nA objects.waits l -> holds B token=g";
+    let problem = play(&mut kind::Kinds::new(), &script::parse("f", script).unwrap()[0]).unwrap_err();
+    let (_, names) = problem.split_once("\n  names     g=").expect("g is among what is reported");
+    assert!(problem.contains(&format!("expected  holds B token={names}\n")), "{problem}");
 }
 
 #[test]

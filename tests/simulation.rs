@@ -8,6 +8,8 @@
 //! A failure prints its seed. More of it:
 //! `BURSAR_SIM_SEED=7 BURSAR_SIM_SEEDS=1000 BURSAR_SIM_STEPS=100000 cargo test --release --test integration simulation -- --nocapture`
 
+mod holders;
+
 use bursar_proto::{
     Fault,
     v1::{self, ObjectRef, answer::Reply, call, client_entry, kv, queue, registry, server_entry},
@@ -130,7 +132,7 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let clock = Clock::manual(Moment(1_000_000));
         let agenda = Arc::new(Agenda::default());
-        let world = Arc::new(World { clock: clock.clone(), agenda: agenda.clone(), shard: None, payload_bytes_max: 1 << 20 });
+        let world = Arc::new(World::new(clock.clone(), agenda.clone(), None, 1 << 20));
         let registry = Registry::new(world, 100);
         let options = |kind| Some(registry::Options { kind: Some(kind) });
         let queue_options = queue::Options { maxsize: MAXSIZE, max_bytes: MAX_BYTES, retry_delay_ms: 20, ..Default::default() };
@@ -151,7 +153,7 @@ impl Simulation {
             boot_epoch: 1,
             engine: ("memory", "nothing"),
         };
-        let table = Arc::new(Table::new(Arc::new(Door::new(registry)), clock.clone(), settings));
+        let table = Table::new(Arc::new(Door::new(registry)), clock.clone(), settings);
         let mut simulation = Simulation {
             random: fastrand::Rng::with_seed(seed),
             is_calm: seed.is_multiple_of(4),
@@ -267,7 +269,7 @@ impl Simulation {
                 queue::Item { data, delay_ms, unique_key: unique_key.clone(), ..Default::default() }
             })
             .collect();
-        let request = queue::PutRequest { object: object("q"), wait_ms, items };
+        let request = queue::PutRequest { fence: None, object: object("q"), wait_ms, items };
         self.call(at, queue_call(queue::command::Verb::Put(request)), None);
     }
 
@@ -289,6 +291,7 @@ impl Simulation {
         let (object, leases) = (object("q"), vec![lease]);
         let verb = match self.random.u32(..10) {
             0 if !self.is_calm => queue::command::Verb::Return(queue::ReturnRequest {
+                fence: None,
                 object,
                 leases,
                 reason: queue::Reason::Failed as i32,
@@ -301,12 +304,16 @@ impl Simulation {
                 reason: queue::Reason::Released as i32,
                 ..Default::default()
             }),
-            2 if !self.is_calm && self.random.u8(..4) == 0 => {
-                queue::command::Verb::Park(queue::ParkRequest { object, leases, ids: vec![], why: "simulated".into() })
-            }
+            2 if !self.is_calm && self.random.u8(..4) == 0 => queue::command::Verb::Park(queue::ParkRequest {
+                fence: None,
+                object,
+                leases,
+                ids: vec![],
+                why: "simulated".into(),
+            }),
             _ => {
                 assert!(self.done.insert(payload), "Q4: an item was done twice");
-                queue::command::Verb::Done(queue::DoneRequest { object, leases, oldest: 0 })
+                queue::command::Verb::Done(queue::DoneRequest { fence: None, object, leases, oldest: 0 })
             }
         };
         self.call(at, queue_call(verb), None);
@@ -394,7 +401,7 @@ impl Simulation {
             self.model.revision += 1;
         }
         let reply = kv::DeleteReply { previous, revision: self.model.revision };
-        let request = kv::DeleteRequest { object: object("m"), key, condition: None };
+        let request = kv::DeleteRequest { fence: None, object: object("m"), key, condition: None };
         (kv::command::Verb::Delete(request), Ok(kv::reply::Verb::Delete(reply)))
     }
 
@@ -405,7 +412,7 @@ impl Simulation {
         let value = before + by;
         // Small integers are one byte in MessagePack.
         let revision = self.model.set(key.clone(), vec![value as u8].into());
-        let request = kv::IncrRequest { object: object("m"), key, by };
+        let request = kv::IncrRequest { fence: None, object: object("m"), key, by };
         (kv::command::Verb::Incr(request), Ok(kv::reply::Verb::Incr(kv::IncrReply { value, revision })))
     }
 
@@ -666,7 +673,7 @@ impl Simulation {
         self.read(0, false);
         for (lease, payload) in std::mem::take(&mut self.clients[0].held) {
             assert!(left.insert(payload), "Q3: an item is there twice");
-            let done = queue::DoneRequest { object: object.clone(), leases: vec![lease], oldest: 0 };
+            let done = queue::DoneRequest { fence: None, object: object.clone(), leases: vec![lease], oldest: 0 };
             self.call(0, queue_call(queue::command::Verb::Done(done)), None);
         }
         let lost: Vec<_> = self.acknowledged.iter().filter(|item| !self.done.contains(*item) && !left.contains(*item)).collect();

@@ -17,7 +17,7 @@ import tempfile
 import textwrap
 import threading
 import time
-from multiprocessing.managers import BaseManager, DictProxy
+from multiprocessing.managers import AcquirerProxy, BaseManager, DictProxy
 
 AUTHKEY = b"of no use to anybody"
 ROW_SECONDS = 10
@@ -39,17 +39,18 @@ class Manager(BaseManager):
 
 def serve(address):
     """The manager's process."""
-    jobs, settings = Jobs(), {}
+    jobs, settings, lock = Jobs(), {}, threading.Lock()
     exposed = ["put", "get", "task_done", "join", "qsize", "blocked"]
     Manager.register("jobs", callable=lambda: jobs, exposed=exposed)
     Manager.register("settings", callable=lambda: settings, proxytype=DictProxy)
+    Manager.register("lock", callable=lambda: lock, proxytype=AcquirerProxy)
     server = Manager(address=address, authkey=AUTHKEY).get_server()
     print("ready", flush=True)
     server.serve_forever()
 
 
 def connect(address):
-    for name in ["jobs", "settings"]:
+    for name in ["jobs", "settings", "lock"]:
         Manager.register(name)
     manager = Manager(address=address, authkey=AUTHKEY)
     manager.connect()
@@ -68,6 +69,13 @@ def block(address):
     jobs = connect(address).jobs()
     print("ready", flush=True)
     jobs.get()
+
+
+def lock(address):
+    """Somebody who holds the lock."""
+    connect(address).lock().acquire()
+    print("ready", flush=True)
+    time.sleep(ROW_SECONDS)
 
 
 class Stage:
@@ -145,6 +153,14 @@ def getter_killed(stage):
     return f"{still} thread of the manager went on waiting for the dead process; the next item put: get by another {got}"
 
 
+def lock_holder_killed(stage):
+    stage.start("serve")
+    lock = connect(stage.address).lock()
+    stage.kill(stage.start("lock"))
+    got = lock.acquire(True, NOT_WITHIN)
+    return f"another {'got it' if got else f'had not got it after {NOT_WITHIN} s, and never will'}"
+
+
 def silent_connections(stage):
     manager = stage.start("serve")
     status = f"/proc/{manager.pid}/status"
@@ -202,6 +218,11 @@ ROWS = [
         "Its wait is cancelled with its session: the next item goes to somebody who lives.",
     ),
     (
+        "a process is killed while it holds a lock",
+        lock_holder_killed,
+        "The lock goes to the next in line at once; what the dead process had still under way is refused by its fence.",
+    ),
+    (
         f"{SILENT} connections are opened, and nothing is sent",
         silent_connections,
         "At most 256 that have proved no key, each closed after 5 s; a connection costs no thread.",
@@ -246,7 +267,7 @@ def main():
 
 
 if __name__ == "__main__":
-    roles = {"serve": serve, "hold": hold, "block": block}
+    roles = {"serve": serve, "hold": hold, "block": block, "lock": lock}
     match sys.argv[1:]:
         case []:
             main()

@@ -27,6 +27,8 @@ pub enum Unit {
     Microseconds,
     /// Less is better.
     Bytes,
+    /// Less is better.
+    Times,
 }
 
 /// Items in one call, where calls are batched.
@@ -119,6 +121,17 @@ pub const MEASURES: &[Measure] = &[
         can: is_queue,
         run: |peer, count| peer.put_get_done_p50(count as usize),
         targets: &[(Kind::RedisStream, 1.0)],
+    },
+    Measure {
+        name: "lock: acquire + release beside a kv get (one core)",
+        unit: Unit::Times,
+        is_pinned: true,
+        is_once: false,
+        least: 200,
+        most: 50_000,
+        can: |kind| kind == Kind::Bursar,
+        run: |peer, count| peer.lock_beside_get(count as usize),
+        targets: &[],
     },
     Measure {
         name: "memory of a queued item",

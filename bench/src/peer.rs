@@ -99,6 +99,10 @@ pub trait Peer {
     fn put_p50(&mut self, count: usize) -> Outcome<f64>;
     /// Microseconds of all of it.
     fn put_get_done_p50(&mut self, count: usize) -> Outcome<f64>;
+    /// An uncontended acquire and release of a lock, as a multiple of reading a key: medians of calls that take turns.
+    fn lock_beside_get(&mut self, _count: usize) -> Outcome<f64> {
+        Err("only bursar is asked for this".into())
+    }
     /// What the server's memory grows by.
     fn bytes_per_item(&mut self, items: u64) -> Outcome<f64>;
     /// What the server's memory grows by.

@@ -62,6 +62,7 @@ fn unit(unit: Unit) -> &'static str {
         Unit::ItemsPerSecond => "items/s",
         Unit::Microseconds => "µs",
         Unit::Bytes => "bytes",
+        Unit::Times => "x",
     }
 }
 
@@ -71,6 +72,7 @@ fn short(figure: f64) -> String {
         1e4.. => format!("{:.1} k", figure / 1e3),
         1e3.. => format!("{:.2} k", figure / 1e3),
         1e2.. => format!("{figure:.0}"),
-        _ => format!("{figure:.1}"),
+        10.0.. => format!("{figure:.1}"),
+        _ => format!("{figure:.2}"),
     }
 }

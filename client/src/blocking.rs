@@ -20,13 +20,45 @@
 //! # Ok::<(), bursar::Error>(())
 //! ```
 
+mod barrier;
+mod condition;
+mod counter;
+mod event;
+mod held;
 mod kv;
+mod latch;
+mod lock;
+mod opened;
 mod queue;
+mod rwlock;
+mod semaphore;
 
+pub use barrier::{Barrier, BarrierBuilder};
+pub use condition::{Condition, ConditionBuilder, ConditionGuard};
+pub use counter::{Counter, CounterBuilder};
+pub use event::{Event, EventBuilder};
 pub use kv::{Kv, KvBuilder, Watch};
+pub use latch::{Latch, LatchBuilder};
+pub use lock::{Lock, LockBuilder, LockGuard};
 pub use queue::{Lease, Queue, QueueBuilder};
+pub use rwlock::{ReadGuard, RwLock, RwLockBuilder, WriteGuard};
+pub use semaphore::{Permits, Semaphore, SemaphoreBuilder};
 
-use crate::{AuthKey, Connector, Described, IntoAddress, ListFilter, Payload, Raw, Result, State, proto::v1};
+mod array;
+mod list;
+mod namespace;
+mod txn;
+mod value;
+
+pub use array::{Array, ArrayBuilder};
+pub use list::{Items, List, ListBuilder};
+pub use namespace::{Namespace, NamespaceBuilder};
+pub use txn::Txn;
+pub use value::Value;
+
+use crate::{
+    AuthKey, Connector, Described, IntoAddress, ListFilter, Payload, Raw, Result, State, Waits, array::Number, proto::v1,
+};
 use std::{
     pin::pin,
     sync::Arc,
@@ -113,6 +145,66 @@ impl Manager {
     /// Names a key-value store whose values stay bytes.
     pub fn raw_kv(&self, name: &str) -> KvBuilder<Raw> {
         self.kv(name)
+    }
+
+    /// Names a lock; see [`bursar::Lock`](crate::Lock).
+    pub fn lock(&self, name: &str) -> LockBuilder {
+        self.inner.lock(name).into()
+    }
+
+    /// Names a lock for many readers or one writer; see [`bursar::RwLock`](crate::RwLock).
+    pub fn rwlock(&self, name: &str) -> RwLockBuilder {
+        self.inner.rwlock(name).into()
+    }
+
+    /// Names a semaphore; see [`bursar::Semaphore`](crate::Semaphore).
+    pub fn semaphore(&self, name: &str) -> SemaphoreBuilder {
+        self.inner.semaphore(name).into()
+    }
+
+    /// Names a condition; see [`bursar::Condition`](crate::Condition).
+    pub fn condition(&self, name: &str) -> ConditionBuilder {
+        self.inner.condition(name).into()
+    }
+
+    /// Names an event; see [`bursar::Event`](crate::Event).
+    pub fn event(&self, name: &str) -> EventBuilder {
+        self.inner.event(name).into()
+    }
+
+    /// Names a latch; see [`bursar::Latch`](crate::Latch).
+    pub fn latch(&self, name: &str) -> LatchBuilder {
+        self.inner.latch(name).into()
+    }
+
+    /// Names a barrier; see [`bursar::Barrier`](crate::Barrier).
+    pub fn barrier(&self, name: &str) -> BarrierBuilder {
+        self.inner.barrier(name).into()
+    }
+
+    /// Names a counter; see [`bursar::Counter`](crate::Counter).
+    pub fn counter(&self, name: &str) -> CounterBuilder {
+        self.inner.counter(name).into()
+    }
+
+    /// Names a list; see [`bursar::Manager::list`](crate::Manager::list).
+    pub fn list<T: Payload>(&self, name: &str) -> ListBuilder<T> {
+        self.inner.list(name).into()
+    }
+
+    /// Names a list whose values stay bytes.
+    pub fn raw_list(&self, name: &str) -> ListBuilder<Raw> {
+        self.list(name)
+    }
+
+    /// Names an array; see [`bursar::Manager::array`](crate::Manager::array).
+    pub fn array<N: Number>(&self, name: &str) -> ArrayBuilder<N> {
+        self.inner.array(name).into()
+    }
+
+    /// Names a namespace; see [`bursar::Manager::namespace`](crate::Manager::namespace).
+    pub fn namespace(&self, name: &str) -> NamespaceBuilder {
+        self.inner.namespace(name).into()
     }
 
     /// Which objects there are.
@@ -247,5 +339,15 @@ impl Objects {
     /// Deletes whichever object has the name. Fault: `NoSuchObject`.
     pub fn delete(&self, name: &str) -> Result<()> {
         block_on(self.inner.delete(name))
+    }
+
+    /// Who waits for which object. See [`bursar::Objects::waits`](crate::Objects::waits).
+    pub fn waits(&self) -> Result<Waits> {
+        block_on(self.inner.waits())
+    }
+
+    /// Who waits for one object, and who holds it. Fault: `NoSuchObject`.
+    pub fn waits_of(&self, name: &str) -> Result<Waits> {
+        block_on(self.inner.waits_of(name))
     }
 }

@@ -56,7 +56,7 @@ macro_rules! verbs {
 
 verbs!(Registry registry: Open OpenRequest OpenReply "objects.open" (name), List ListRequest ListReply "objects.list" (none),
     Describe DescribeRequest DescribeReply "objects.describe", Delete DeleteRequest DeleteReply "objects.delete",
-    Status StatusRequest StatusReply "status" (none));
+    Status StatusRequest StatusReply "status" (none), Waits WaitsRequest WaitsReply "objects.waits");
 verbs!(Queue queue: Put PutRequest PutReply "queue.put", Get GetRequest GetReply "queue.get", Done DoneRequest DoneReply "queue.done",
     Return ReturnRequest ReturnReply "queue.return", Park ParkRequest ParkReply "queue.park",
     Unpark UnparkRequest UnparkReply "queue.unpark", Discard DiscardRequest DiscardReply "queue.discard",
@@ -69,6 +69,31 @@ verbs!(Kv kv: Get GetRequest GetReply "kv.get", Put PutRequest PutReply "kv.put"
     Contains ContainsRequest ContainsReply "kv.contains", Len LenRequest LenReply "kv.len", Scan ScanRequest ScanReply "kv.scan",
     Clear ClearRequest ClearReply "kv.clear", Incr IncrRequest IncrReply "kv.incr", Expire ExpireRequest ExpireReply "kv.expire",
     Next NextRequest NextReply "kv.watch");
+verbs!(Lock lock: Acquire AcquireRequest AcquireReply "lock.acquire", Release ReleaseRequest ReleaseReply "lock.release");
+verbs!(Rwlock rwlock: Acquire AcquireRequest AcquireReply "rwlock.acquire", Release ReleaseRequest ReleaseReply "rwlock.release",
+    Downgrade DowngradeRequest DowngradeReply "rwlock.downgrade");
+verbs!(Semaphore semaphore: Acquire AcquireRequest AcquireReply "semaphore.acquire",
+    Release ReleaseRequest ReleaseReply "semaphore.release", Add AddRequest AddReply "semaphore.add");
+verbs!(Condition condition: Acquire AcquireRequest AcquireReply "condition.acquire",
+    Release ReleaseRequest ReleaseReply "condition.release", Wait WaitRequest WaitReply "condition.wait",
+    Notify NotifyRequest NotifyReply "condition.notify");
+verbs!(Event event: Set SetRequest SetReply "event.set", Clear ClearRequest ClearReply "event.clear",
+    Get GetRequest GetReply "event.get", Wait WaitRequest WaitReply "event.wait");
+verbs!(Latch latch: CountDown CountDownRequest CountDownReply "latch.count_down", Get GetRequest GetReply "latch.get",
+    Wait WaitRequest WaitReply "latch.wait");
+verbs!(Barrier barrier: Wait WaitRequest WaitReply "barrier.wait", Abort AbortRequest AbortReply "barrier.abort",
+    Reset ResetRequest ResetReply "barrier.reset", Get GetRequest GetReply "barrier.get");
+verbs!(Counter counter: Get GetRequest GetReply "counter.get", Add AddRequest AddReply "counter.add",
+    Set SetRequest SetReply "counter.set", CompareAndSet CompareAndSetRequest CompareAndSetReply "counter.compare_and_set");
+verbs!(List list: Get GetRequest GetReply "list.get", Read ReadRequest ReadReply "list.read", Set SetRequest SetReply "list.set",
+    Replace ReplaceRequest ReplaceReply "list.replace", Extend ExtendRequest ExtendReply "list.extend",
+    Insert InsertRequest InsertReply "list.insert", Pop PopRequest PopReply "list.pop",
+    Delete DeleteRequest DeleteReply "list.delete", Remove RemoveRequest RemoveReply "list.remove",
+    Index IndexRequest IndexReply "list.index", Count CountRequest CountReply "list.count",
+    Reverse ReverseRequest ReverseReply "list.reverse", Len LenRequest LenReply "list.len");
+verbs!(Array array: Get GetRequest GetReply "array.get", Set SetRequest SetReply "array.set",
+    Add AddRequest AddReply "array.add");
+verbs!(Txn txn: Execute ExecuteRequest ExecuteReply "txn.execute" (none));
 
 /// Encodes a call up to its sequence, which is appended when its place in the order is known: the fields of a message may come in
 /// any order.
@@ -88,8 +113,25 @@ pub(crate) fn append_sequence(bytes: &mut impl BufMut, sequence: u64) {
 
 /// Waits for the reply. Dropping the future takes the call back, and whatever its reply would have given.
 pub(crate) async fn call<V: Verb>(session: &Arc<Session>, request: V) -> Result<V::Reply> {
+    exchange(session, request, Dropped::TakesBack).await
+}
+
+/// As [`call`], and once it is polled it is made: dropping the future leaves only its reply unseen. For what must happen exactly once,
+/// such as giving back one level of a lock.
+pub(crate) async fn settle<V: Verb>(session: &Arc<Session>, request: V) -> Result<V::Reply> {
+    exchange(session, request, Dropped::Stands).await
+}
+
+/// What becomes of a call whose future is dropped.
+#[derive(Clone, Copy)]
+enum Dropped {
+    TakesBack,
+    Stands,
+}
+
+async fn exchange<V: Verb>(session: &Arc<Session>, request: V, dropped: Dropped) -> Result<V::Reply> {
     let object = request.object().to_owned();
-    let bytes = Waiting::new(session, encode(request.into_command()))?.await?;
+    let bytes = Waiting::new(session, encode(request.into_command()), dropped)?.await?;
     let answer = v1::Answer::decode(bytes).map_err(|error| Error::protocol(format!("{}: {error}", V::CALL)))?;
     match answer.reply {
         Some(v1::answer::Reply::Fault(fault)) => Err(Error::refused(fault, V::CALL, object)),
@@ -109,13 +151,14 @@ struct Waiting {
     sequence: u64,
     receiver: oneshot::Receiver<Reply>,
     taken: bool,
+    dropped: Dropped,
 }
 
 impl Waiting {
-    fn new(session: &Arc<Session>, entry: BytesMut) -> Result<Waiting> {
+    fn new(session: &Arc<Session>, entry: BytesMut, dropped: Dropped) -> Result<Waiting> {
         let (sender, receiver) = oneshot::channel();
         let sequence = session.send(entry, sender)?;
-        Ok(Waiting { session: session.clone(), sequence, receiver, taken: false })
+        Ok(Waiting { session: session.clone(), sequence, receiver, taken: false, dropped })
     }
 }
 
@@ -137,8 +180,10 @@ impl Future for Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if !self.taken {
-            self.session.cancel(self.sequence);
+        match self.dropped {
+            _ if self.taken => {}
+            Dropped::TakesBack => self.session.cancel(self.sequence),
+            Dropped::Stands => self.session.forget(self.sequence),
         }
     }
 }

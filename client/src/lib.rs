@@ -1,7 +1,9 @@
 //! The client of bursar: shared objects between processes, kept by a broker, for programs on any executor or on none.
 //!
 //! A [`Manager`] connects to the broker; from it come the objects: [`Queue`], a joinable queue whose items outlive the workers that
-//! fetch them, and [`Kv`], a map with revisions, expiry and watches. [`blocking`] is the same for programs without `async`.
+//! fetch them; [`Kv`], a map with revisions, expiry and watches; [`Counter`]; what is held by one or few at a time, [`Lock`],
+//! [`RwLock`], [`Semaphore`] and [`Condition`]; and what is waited for, [`Event`], [`Latch`] and [`Barrier`]. [`blocking`] is the same
+//! for programs without `async`.
 //!
 //! ```
 //! # let broker = bursar_server::testing::TestBroker::start();
@@ -46,11 +48,29 @@ pub use connect::{BoxIo, Connector, Io};
 pub use error::{Error, Refusal, Result, SessionEnded};
 pub use manager::{Builder, IntoAddress, Manager, State, StateWatch};
 pub use objects::{
+    barrier::{self, Barrier, BarrierParty},
+    condition::{self, Condition, ConditionGuard},
+    counter::{self, Counter},
+    event::{self, Event},
+    fence::Fence,
     kv::{self, Kv},
+    latch::{self, Latch},
+    lock::{self, Lock, LockGuard},
     queue::{self, Lease, Queue},
     registry::{Described, ListFilter, Objects},
+    rwlock::{self, ReadGuard, RwLock, WriteGuard},
+    semaphore::{self, Permits, Semaphore},
 };
-
+// Lists, values, transactions, and who waits.
+pub use objects::{
+    array::{self, Array},
+    list::{self, List},
+    namespace::{self, Namespace},
+    slice::Slice,
+    txn::{self, Txn, TxnReply},
+    value::Value,
+    waits::{self, Waits},
+};
 /// The example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

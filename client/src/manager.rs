@@ -4,7 +4,9 @@ use crate::{
     AuthKey, Error, Payload, Raw, Result, SessionEnded,
     connect::{Connector, Target},
     environment,
-    objects::{kv, queue, registry::Objects},
+    objects::{
+        array, barrier, condition, counter, event, kv, latch, list, lock, namespace, queue, registry::Objects, rwlock, semaphore,
+    },
     session::{self, Config, Session},
 };
 use bursar_proto::{Address, AddressError, KeyError, limits, v1};
@@ -141,6 +143,85 @@ impl Manager {
     /// Names a key-value store whose values stay bytes.
     pub fn raw_kv(&self, name: &str) -> kv::Builder<Raw> {
         self.kv(name)
+    }
+
+    /// Names a lock; nothing happens before one of the builder's `open` verbs. See [`Lock`](crate::Lock).
+    pub fn lock(&self, name: &str) -> lock::Builder {
+        lock::Builder::new(self.clone(), name)
+    }
+
+    /// Names a lock for many readers or one writer. See [`RwLock`](crate::RwLock).
+    pub fn rwlock(&self, name: &str) -> rwlock::Builder {
+        rwlock::Builder::new(self.clone(), name)
+    }
+
+    /// Names a semaphore. See [`Semaphore`](crate::Semaphore).
+    pub fn semaphore(&self, name: &str) -> semaphore::Builder {
+        semaphore::Builder::new(self.clone(), name)
+    }
+
+    /// Names a condition. See [`Condition`](crate::Condition).
+    pub fn condition(&self, name: &str) -> condition::Builder {
+        condition::Builder::new(self.clone(), name)
+    }
+
+    /// Names an event. See [`Event`](crate::Event).
+    pub fn event(&self, name: &str) -> event::Builder {
+        event::Builder::new(self.clone(), name)
+    }
+
+    /// Names a latch. See [`Latch`](crate::Latch).
+    pub fn latch(&self, name: &str) -> latch::Builder {
+        latch::Builder::new(self.clone(), name)
+    }
+
+    /// Names a barrier. See [`Barrier`](crate::Barrier).
+    pub fn barrier(&self, name: &str) -> barrier::Builder {
+        barrier::Builder::new(self.clone(), name)
+    }
+
+    /// Names a counter. See [`Counter`](crate::Counter).
+    pub fn counter(&self, name: &str) -> counter::Builder {
+        counter::Builder::new(self.clone(), name)
+    }
+
+    /// Names a list of values of one type; nothing happens before one of the builder's `open` verbs.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// let names: bursar::List<String> = manager.list("names").open_or_create().await?;
+    /// assert_eq!(names.append("Ada".to_owned()).await?, 1);
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub fn list<T: Payload>(&self, name: &str) -> list::Builder<T> {
+        list::Builder::new(self.clone(), name)
+    }
+
+    /// Names a list whose values stay bytes.
+    pub fn raw_list(&self, name: &str) -> list::Builder<Raw> {
+        self.list(name)
+    }
+
+    /// Names an array of numbers of one type; nothing happens before one of the builder's `open` verbs.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// let hits: bursar::Array<u64> = manager.array("hits").length(7).open_or_create().await?;
+    /// assert_eq!(hits.add(0, 1).await?, 1);
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub fn array<N: array::Number>(&self, name: &str) -> array::Builder<N> {
+        array::Builder::new(self.clone(), name)
+    }
+
+    /// Names a namespace: names with values of any types. Nothing happens before one of the builder's `open` verbs. What stands under
+    /// its name is a key-value store.
+    pub fn namespace(&self, name: &str) -> namespace::Builder {
+        namespace::Builder::new(self.clone(), name)
     }
 
     /// Which objects there are.

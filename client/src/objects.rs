@@ -1,22 +1,49 @@
 //! The objects: one file per kind, and what all kinds share.
 
+pub mod array;
+pub mod barrier;
+pub mod condition;
+pub mod counter;
+pub mod event;
+pub(crate) mod fence;
+mod held;
 pub mod kv;
+pub mod latch;
+pub mod list;
+pub mod lock;
+pub mod namespace;
+mod opened;
 pub mod queue;
 pub(crate) mod registry;
+pub mod rwlock;
+pub mod semaphore;
+pub(crate) mod slice;
+pub mod txn;
+pub(crate) mod value;
+pub mod waits;
+
+pub(crate) use fence::Fence;
 
 use crate::{
     CodecError, Error, Manager, Payload, Raw, Result,
     call::{self, Verb},
 };
-use bursar_proto::{Fault, Name, kind_of, v1};
+use bursar_proto::{Fault, Name, kind_of, limits, v1};
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 /// One object of one epoch, as this session opened it.
 #[derive(Clone, Debug)]
-pub(crate) struct Handle(Arc<Opened>);
+pub(crate) struct Handle {
+    opened: Arc<Opened>,
+    /// Goes with every request that can carry one.
+    fence: Option<Arc<Fence>>,
+}
 
 #[derive(Debug)]
 struct Opened {
@@ -40,6 +67,16 @@ impl Wanted {
     }
 
     pub async fn open(self, mode: v1::registry::Mode, options: v1::registry::options::Kind) -> Result<Handle> {
+        let (handle, _) = self.open_and_see(mode, options).await?;
+        Ok(handle)
+    }
+
+    /// With the options that the object has, in full.
+    pub async fn open_and_see(
+        self,
+        mode: v1::registry::Mode,
+        options: v1::registry::options::Kind,
+    ) -> Result<(Handle, v1::registry::Options)> {
         let Wanted { manager, name, ephemeral } = self;
         let name: Name = name.parse().map_err(|fault| Error::refused(fault, v1::registry::OpenRequest::CALL, &name))?;
         let wanted = v1::registry::Options { kind: Some(options) };
@@ -47,31 +84,37 @@ impl Wanted {
         let options = (mode != v1::registry::Mode::Open).then_some(wanted);
         let request = v1::registry::OpenRequest { name: name.to_string(), mode: mode.into(), options, ephemeral };
         let v1::registry::OpenReply { epoch, created, options: actual } = call::call(manager.session(), request).await?;
-        let (expected, actual) = (kind_name(Some(&wanted)), kind_name(actual.as_ref()));
-        if actual != expected {
-            let (name, what, expected, actual) = (name.to_string(), "kind".to_owned(), expected.to_owned(), actual.to_owned());
-            let fault = Fault::Mismatch { name: name.clone(), what, expected, actual };
-            return Err(Error::refused(fault, v1::registry::OpenRequest::CALL, name));
+        let (expected_kind, actual_kind) = (kind_name(Some(&wanted)), kind_name(actual.as_ref()));
+        if actual_kind != expected_kind {
+            return Err(mismatch(name.as_str(), "kind", expected_kind, actual_kind));
         }
-        Ok(Handle(Arc::new(Opened { manager, name, epoch, created })))
+        let opened = Arc::new(Opened { manager, name, epoch, created });
+        Ok((Handle { opened, fence: None }, actual.unwrap_or_default()))
     }
+}
+
+/// The object is another than the one that was to be opened.
+pub(crate) fn mismatch(name: &str, what: &str, expected: &str, actual: &str) -> Error {
+    let (what, expected, actual) = (what.to_owned(), expected.to_owned(), actual.to_owned());
+    let fault = Fault::Mismatch { name: name.to_owned(), what, expected, actual };
+    Error::refused(fault, v1::registry::OpenRequest::CALL, name)
 }
 
 impl Handle {
     pub fn name(&self) -> &str {
-        self.0.name.as_str()
+        self.opened.name.as_str()
     }
 
     pub fn epoch(&self) -> u64 {
-        self.0.epoch
+        self.opened.epoch
     }
 
     pub fn created(&self) -> bool {
-        self.0.created
+        self.opened.created
     }
 
     pub fn manager(&self) -> &Manager {
-        &self.0.manager
+        &self.opened.manager
     }
 
     /// Whether both are the same object in the same session.
@@ -80,7 +123,22 @@ impl Handle {
             let same_session = Arc::ptr_eq(self.manager().session(), other.manager().session());
             same_session && self.epoch() == other.epoch() && self.name() == other.name()
         };
-        Arc::ptr_eq(&self.0, &other.0) || is_equal()
+        Arc::ptr_eq(&self.opened, &other.opened) || is_equal()
+    }
+
+    /// The same object, under a fence.
+    pub fn fenced(&self, fence: &Fence) -> Handle {
+        Handle { opened: self.opened.clone(), fence: Some(Arc::new(fence.clone())) }
+    }
+
+    /// Whether requests through this handle are under the fence that those through the other one are under, if any.
+    pub fn is_under_fence_of(&self, other: &Handle) -> bool {
+        other.fence.is_none() || self.fence == other.fence
+    }
+
+    /// The fence in a request.
+    pub fn fence(&self) -> Option<v1::Fence> {
+        self.fence.as_ref().map(|fence| fence.to_wire())
     }
 
     /// The object in a request.
@@ -97,13 +155,18 @@ impl Handle {
         call::tell(self.manager().session(), request);
     }
 
+    /// Refuses a request of many values that is far beyond the broker's limit for one: it would end the session.
+    pub fn check_size<V: Verb + prost::Message>(&self, request: &V) -> Result<()> {
+        check_size(self.manager(), self.name(), request)
+    }
+
     /// The bytes of a value, within the broker's limit.
     pub fn encode<T: Payload>(&self, value: &T, call: &'static str) -> Result<Raw> {
         let raw = value.encode().map_err(|source| self.codec_error(source))?;
         let limit = self.manager().session().payload_bytes_max();
         let size = raw.data.len() as u64;
         if size > limit {
-            let fault = bursar_proto::Fault::TooLarge { what: "the payload".to_owned(), size, limit };
+            let fault = Fault::TooLarge { what: "the payload".to_owned(), size, limit };
             return Err(Error::refused(fault, call, self.name()));
         }
         Ok(raw)
@@ -115,6 +178,35 @@ impl Handle {
 
     pub fn codec_error(&self, source: CodecError) -> Error {
         Error::Codec { object: self.name().to_owned(), source }
+    }
+}
+
+/// See [`Handle::check_size`].
+pub(crate) fn check_size<V: Verb + prost::Message>(manager: &Manager, object: &str, request: &V) -> Result<()> {
+    let limit = request_bytes_max(manager);
+    let size = request.encoded_len() as u64;
+    if size > limit {
+        return Err(Error::refused(Fault::TooLarge { what: "the request".to_owned(), size, limit }, V::CALL, object));
+    }
+    Ok(())
+}
+
+/// The largest payload, and what stands around it.
+pub(crate) fn request_bytes_max(manager: &Manager) -> u64 {
+    manager.session().payload_bytes_max() + limits::FRAME_BYTES_MAX as u64
+}
+
+/// Whether something that is held is settled; shared with the transaction that may settle it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settled(Arc<AtomicBool>);
+
+impl Settled {
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Session {
     state: watch::Sender<State>,
     /// Wakes the thread for a close.
     closing: Notify,
-    /// Leases that the program holds in its hands.
+    /// Leases, and grants of locks, that the program holds in its hands.
     held: AtomicUsize,
     /// The process that connected.
     pid: u32,
@@ -113,7 +113,13 @@ impl Session {
         }
     }
 
-    /// The program has a lease in its hands.
+    pub fn forget(&self, sequence: u64) {
+        if !self.is_forked() {
+            self.change(|outbox| outbox.forget(sequence));
+        }
+    }
+
+    /// The program has a lease, or a grant of a lock, in its hands.
     pub fn hold(&self) {
         self.held.fetch_add(1, Ordering::Relaxed);
     }

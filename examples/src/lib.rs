@@ -3,7 +3,11 @@
 
 use bursar::{AuthKey, Builder};
 use serde::{Deserialize, Serialize};
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{error::Error, io, path::PathBuf, process::ExitCode};
+use tokio::process::{Child, Command};
+
+/// What a program comes to.
+pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Where the broker is. Without these options the environment is asked, as `bursar serve` prints it.
 #[derive(clap::Args, Clone, Debug)]
@@ -39,8 +43,14 @@ pub struct Job {
     pub text: String,
 }
 
+/// Another process of the program that calls this, with the same arguments and these. It is killed when the child is dropped.
+pub fn once_more(arguments: &[&str]) -> io::Result<Child> {
+    let own = std::env::args_os().skip(1);
+    Command::new(std::env::current_exe()?).args(own).args(arguments).kill_on_drop(true).spawn()
+}
+
 /// How a program ends: an error goes to stderr in one line, as `program: what went wrong`.
-pub fn ending(program: &str, outcome: Result<(), Box<dyn Error>>) -> ExitCode {
+pub fn ending(program: &str, outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

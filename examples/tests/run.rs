@@ -193,3 +193,35 @@ fn a_program_that_embeds_its_broker() {
     assert_eq!(said, ["job 0: from within", "job 1: page 1", "job 2: page 2", "stopping"]);
     assert_eq!(embedded.finish(), "");
 }
+
+/// Most of the workers that are killed have a page at that moment.
+#[test]
+fn a_crawl_whose_workers_are_killed() {
+    let broker = TestBroker::start();
+    let said = run(example(env!("CARGO_BIN_EXE_crawler"), &["--pages", "400", "--workers", "3", "--kill-every", "20"], &broker));
+    assert_says(&said, &["400 pages, each written exactly once, each link followed exactly once\n"]);
+    let killed: u32 = said.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(killed > 0, "{said}");
+}
+
+#[test]
+fn leaders_are_killed_until_nobody_is_left() {
+    let broker = TestBroker::start();
+    let said = run(example(env!("CARGO_BIN_EXE_leader"), &["--candidates", "3"], &broker));
+    assert_eq!(said.matches(" leads\n").count(), 3, "{said}");
+    assert_eq!(said.matches("what its predecessor writes is refused\n").count(), 2, "{said}");
+    assert!(said.ends_with("no candidates are left\n"), "{said}");
+}
+
+#[test]
+fn three_meet_and_one_prepares() {
+    let broker = TestBroker::start();
+    let parties: Vec<Running> =
+        (0..3).map(|_| Running::start(example(env!("CARGO_BIN_EXE_rendezvous"), &["--parties", "3"], &broker))).collect();
+    let said: Vec<String> = parties.into_iter().map(Running::finish).collect();
+    for place in 1..=3 {
+        assert_says(&said.concat(), &[&format!(" is party {place} of 3\n")]);
+    }
+    assert_eq!(said.concat().matches(" prepares the work\n").count(), 1, "{said:?}");
+    assert!(said.iter().all(|said| said.ends_with(" has seen all others finish\n")), "{said:?}");
+}

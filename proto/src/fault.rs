@@ -132,8 +132,8 @@ faults! {
     101 Full { maxsize: u64, max_bytes: u64 } "the queue is full (maxsize {maxsize}, max_bytes {max_bytes})"
     /// The queue is closed: nothing can be put, or nothing is left to get.
     102 Closed {} "the queue is closed"
-    /// The lease is not this session's: it was given back, given to another, or never existed.
-    103 NotHeld { lease: u64 } "lease {lease} is not held by this session (any more): the item went back to its queue, or was settled in another way"
+    /// The lease or token is not this session's: it was given back, given to another, or never existed.
+    103 NotHeld { lease: u64 } "{lease} is not held by this session (any more): it was given back or settled, or it went to others when its session ended"
     /// More settlements than items, where Python raises ValueError.
     104 TooManyDone { asked: u64, held: u64 } "{asked} items to settle, and this session holds {held}"
     /// An item with this unique key is queued, leased or remembered.
@@ -145,6 +145,28 @@ faults! {
     121 NotAnInteger { key: String, codec: u32 } "the value of {key:?} (codec {codec}) is not an integer in MessagePack or JSON"
     /// The result does not fit into i64.
     122 Overflow { key: String } "adding to {key:?} would leave the range of i64"
+    // 140 to 159: what is held by one, or few, at a time.
+    /// Somebody else holds it. `holder` names the session that holds it longest, `others` counts the rest.
+    140 Held { session: u64, holder: String, held_ms: u64, others: u64 } "held by session {session} ({holder}) for {held_ms} ms, and by {others} more"
+    /// Not so many permits are available.
+    141 NoPermits { asked: u64, available: u64 } "not enough permits: {asked} asked for, {available} available"
+    /// The wait could never end: the caller holds, itself or through others that wait for it, what it waits for.
+    142 WouldDeadlock { cycle: String } "waiting would never end: {cycle}"
+    /// The fence does not hold: its token is not the one under which the lock is held. `current` 0: it is not held at all.
+    143 StaleToken { lock: String, token: u64, current: u64 } "token {token} of {lock:?} is stale (the lock is held under {current}; 0: not held): stop, somebody else may be at work"
+    /// A bounded semaphore has never more permits than at its beginning.
+    144 TooManyPermits { asked: u64, limit: u64 } "{asked} permits, and this semaphore never has more than {limit}"
+    /// A party died, gave up or timed out, or the barrier was aborted or reset.
+    145 BarrierBroken { why: String } "the barrier is broken: {why}"
+    // 160 to 179: counter, list, array.
+    /// The sum leaves the range of the number.
+    160 CounterOverflow { value: String, by: String } "adding {by} to {value} would leave the range of the number"
+    /// No such index.
+    161 OutOfRange { index: i64, len: u64 } "index {index} is outside of the {len} values"
+    /// No such value.
+    162 NoSuchValue {} "no value is equal to the one asked for"
+    /// The list has changed since the revision that the request names.
+    163 ListChanged { revision: u64 } "the list has changed meanwhile: it has revision {revision}"
 }
 
 impl Fault {
@@ -163,7 +185,15 @@ impl Fault {
         use Fault::*;
         matches!(
             self,
-            TimedOut { .. } | Empty {} | Full { .. } | LimitReached { .. } | ShuttingDown {} | HandshakeRequired {} | Deposed {}
+            TimedOut { .. }
+                | Empty {}
+                | Full { .. }
+                | Held { .. }
+                | NoPermits { .. }
+                | LimitReached { .. }
+                | ShuttingDown {}
+                | HandshakeRequired {}
+                | Deposed {}
         )
     }
 

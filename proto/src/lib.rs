@@ -17,7 +17,7 @@ pub use address::{Address, AddressError};
 pub use authkey::{AuthKey, KeyError};
 pub use fault::Fault;
 pub use name::Name;
-pub use target::{Command, Targeted, kind_of};
+pub use target::{Command, KINDS, Targeted, kind_of, option_fields};
 pub use wait::Wait;
 
 /// The generated messages and services, by protobuf package.
@@ -39,6 +39,50 @@ pub mod v1 {
     /// The key-value store.
     pub mod kv {
         tonic::include_proto!("bursar.v1.kv");
+    }
+    /// The lock.
+    pub mod lock {
+        tonic::include_proto!("bursar.v1.lock");
+    }
+    /// The lock for many readers or one writer.
+    pub mod rwlock {
+        tonic::include_proto!("bursar.v1.rwlock");
+    }
+    /// Permits.
+    pub mod semaphore {
+        tonic::include_proto!("bursar.v1.semaphore");
+    }
+    /// The flag that processes wait for.
+    pub mod event {
+        tonic::include_proto!("bursar.v1.event");
+    }
+    /// Counts down once.
+    pub mod latch {
+        tonic::include_proto!("bursar.v1.latch");
+    }
+    /// A lock with a line of those who wait to be notified.
+    pub mod condition {
+        tonic::include_proto!("bursar.v1.condition");
+    }
+    /// Where parties wait for each other.
+    pub mod barrier {
+        tonic::include_proto!("bursar.v1.barrier");
+    }
+    /// A number.
+    pub mod counter {
+        tonic::include_proto!("bursar.v1.counter");
+    }
+    /// A sequence of values.
+    pub mod list {
+        tonic::include_proto!("bursar.v1.list");
+    }
+    /// A fixed number of numbers of one type.
+    pub mod array {
+        tonic::include_proto!("bursar.v1.array");
+    }
+    /// Several steps on several objects, of which all happen or none.
+    pub mod txn {
+        tonic::include_proto!("bursar.v1.txn");
     }
 }
 

@@ -15,8 +15,12 @@ use crate::{
 use bursar_proto::{
     Address, AuthKey, Fault, KeyError, limits,
     v1::{
-        auth_server::AuthServer, kv::kv_server::KvServer, queue::queue_server::QueueServer, registry as pb,
-        registry::registry_server::RegistryServer, sessions_server::SessionsServer,
+        array::array_server::ArrayServer, auth_server::AuthServer, barrier::barrier_server::BarrierServer,
+        condition::condition_server::ConditionServer, counter::counter_server::CounterServer, event::event_server::EventServer,
+        kv::kv_server::KvServer, latch::latch_server::LatchServer, list::list_server::ListServer, lock::lock_server::LockServer,
+        queue::queue_server::QueueServer, registry as pb, registry::registry_server::RegistryServer,
+        rwlock::rwlock_server::RwlockServer, semaphore::semaphore_server::SemaphoreServer, sessions_server::SessionsServer,
+        txn::txn_server::TxnServer,
     },
 };
 use std::{io, sync::Arc, time::Duration};
@@ -89,12 +93,7 @@ impl Broker {
         let boot_epoch = clock.epoch().0;
         let keyring = Arc::new(Keyring::new(keys, boot_epoch));
         let agenda = Arc::new(Agenda::default());
-        let world = Arc::new(World {
-            clock: clock.clone(),
-            agenda: agenda.clone(),
-            shard: None,
-            payload_bytes_max: config.limits.payload_bytes,
-        });
+        let world = Arc::new(World::new(clock.clone(), agenda.clone(), None, config.limits.payload_bytes));
         let registry = Registry::new(world, config.limits.objects);
         for declared in &config.objects {
             declare(&registry, declared.name.as_str(), declared.options)?;
@@ -108,7 +107,7 @@ impl Broker {
             boot_epoch,
             engine: ("memory", "nothing"),
         };
-        let table = Arc::new(Table::new(door, clock.clone(), settings));
+        let table = Table::new(door, clock.clone(), settings);
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.push(Listener::bind(address, config.insecure_tcp).await?);
@@ -279,7 +278,18 @@ fn routes(keyring: Arc<Keyring>, table: Arc<Table>, health: HealthServer<impl He
         .add_service(SessionsServer::new(SessionsService { table }).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(RegistryServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(QueueServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
-        .add_service(KvServer::new(unary).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(KvServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(LockServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(RwlockServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(SemaphoreServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(EventServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(LatchServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(ConditionServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(BarrierServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(CounterServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(ListServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(ArrayServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(TxnServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(health)
         .add_service(reflection)
         .prepare()

@@ -3,19 +3,32 @@
 //!
 //! Results go to stdout, errors and progress to stderr as `bursar: what failed: why; what to do`. Exit codes: `failure`.
 
+mod array;
+mod barrier;
+mod child;
+mod condition;
 mod connect;
+mod counter;
+mod event;
 mod failure;
 mod input;
 mod keygen;
 mod kv;
+mod list;
+mod lock;
 mod msgpack;
 mod objects;
 mod output;
 mod payload;
 mod progress;
 mod queue;
+
+mod semaphore;
 mod serve;
+mod slice;
 mod status;
+mod waits;
+mod why;
 
 use bursar::{Fault, Manager, Name};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -29,7 +42,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Shared objects between processes: queues and key-value stores that survive kill -9 of anybody who uses them
+/// Shared objects between processes: queues, stores, locks, events and more that survive kill -9 of anybody who uses them
 #[derive(Parser, Debug)]
 #[command(name = "bursar", version, max_term_width = 120)]
 struct Cli {
@@ -45,6 +58,18 @@ enum Command {
     Objects(objects::Args),
     Queue(queue::Args),
     Kv(kv::Args),
+    Lock(lock::Args),
+    Rwlock(lock::rw::Args),
+    Semaphore(semaphore::Args),
+    Event(event::Args),
+    Latch(event::latch::Args),
+    Condition(condition::Args),
+    Barrier(barrier::Args),
+    Counter(counter::Args),
+    List(list::Args),
+    Array(array::Args),
+    Waits(waits::Args),
+    Why(why::Args),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bursar completions bash > ~/.local/share/bash-completion/completions/bursar")]
     Completions {
@@ -74,10 +99,10 @@ pub fn run() -> ExitCode {
     match execute(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if failure.exit != Exit::Ok {
+            if !failure.message.is_empty() {
                 eprintln!("bursar: {}", failure.message);
             }
-            ExitCode::from(failure.exit as u8)
+            ExitCode::from(failure.exit.code())
         }
     }
 }
@@ -94,6 +119,18 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Objects(args) => objects::run(args),
         Command::Queue(args) => queue::run(args),
         Command::Kv(args) => kv::run(args),
+        Command::Lock(args) => lock::run(args),
+        Command::Rwlock(args) => lock::rw::run(args),
+        Command::Semaphore(args) => semaphore::run(args),
+        Command::Event(args) => event::run(args),
+        Command::Latch(args) => event::latch::run(args),
+        Command::Condition(args) => condition::run(args),
+        Command::Barrier(args) => barrier::run(args),
+        Command::Counter(args) => counter::run(args),
+        Command::List(args) => list::run(args),
+        Command::Array(args) => array::run(args),
+        Command::Waits(args) => waits::run(args),
+        Command::Why(args) => why::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut grammar(), "bursar", &mut script);
@@ -161,7 +198,7 @@ impl Stop {
             interrupts.next().await;
             asks.notify_one();
             let _ = tokio::time::timeout(STOP_TIME_MAX, interrupts.next()).await;
-            std::process::exit(Exit::Interrupted as i32);
+            std::process::exit(Exit::Interrupted.code().into());
         });
         Ok(Stop { asked, watcher })
     }
@@ -192,12 +229,25 @@ impl Interrupts {
         Ok(Interrupts { int: listen(SignalKind::interrupt())?, term: listen(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> rustix::process::Signal {
         tokio::select! {
-            _ = self.int.recv() => {}
-            _ = self.term.recv() => {}
+            _ = self.int.recv() => rustix::process::Signal::INT,
+            _ = self.term.recv() => rustix::process::Signal::TERM,
         }
     }
+}
+
+/// What is asked for before a command runs under it; a signal ends the wait.
+async fn acquired<G>(interrupts: &mut Interrupts, acquire: impl Future<Output = bursar::Result<G>>) -> Result<G, Failure> {
+    tokio::select! {
+        guard = acquire => Ok(guard?),
+        _ = interrupts.next() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+    }
+}
+
+/// The time of a wait is over.
+fn not_in_time(what: String) -> Failure {
+    Failure::new(Exit::NotNow, format!("{what} in time"))
 }
 
 /// Opens an object; with `create`, makes one with the default options if there is none. One that is there may have any options.
@@ -220,6 +270,19 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         grammar().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        fn verbs(command: &clap::Command) -> Vec<&clap::Command> {
+            let inner = command.get_subcommands().filter(|command| command.get_name() != "help");
+            let inner: Vec<_> = inner.flat_map(verbs).collect();
+            if inner.is_empty() { vec![command] } else { inner }
+        }
+        for verb in verbs(&grammar()) {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("bursar") && help.starts_with("Example"), "{}: {help}", verb.get_name());
+        }
     }
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
@@ -248,6 +311,36 @@ mod tests {
             "bursar kv put settings color blue --if-revision 7",
             "bursar kv incr stats visits -5",
             "bursar kv watch settings --from 17 --prefix a/",
+            "bursar kv put settings color blue --fence team/deploy:17",
+            "bursar queue put jobs a --fence deploy:17",
+            "bursar objects list --kind semaphore",
+            "bursar objects create lock deploy --reentrant --refuse-deadlock",
+            "bursar objects create semaphore downloads --permits 3 --bounded",
+            "bursar objects create latch loaded --count 3",
+            "bursar objects create barrier step --parties 3",
+            "bursar objects create counter visits --initial -10",
+            "bursar objects create list steps --max-len 1000 --max-bytes 1MiB",
+            "bursar objects create array hits --type u64 --length 7",
+            "bursar lock run deploy --create --wait 0 --grace 1s -- ./deploy.sh --now",
+            "bursar rwlock run catalog --read -- ./report",
+            "bursar semaphore run memory -n 4 --wait 1m -- ./large-job",
+            "bursar semaphore add signals 2",
+            "bursar event wait reload --after 3 --wait 1m",
+            "bursar latch down loaded",
+            "bursar condition notify delivered --all",
+            "bursar barrier wait step --wait 5m",
+            "bursar counter add visits -5",
+            "bursar counter cas generation -7 8",
+            "bursar list append steps mix bake --create",
+            "bursar list read steps ::-1 --json",
+            "bursar list read steps -2:",
+            "bursar list get steps -1",
+            "bursar list pop steps",
+            "bursar list insert steps 0 weigh",
+            "bursar array get hits -1",
+            "bursar array set hits 0 -5",
+            "bursar waits",
+            "bursar why deploy --json",
             "bursar completions zsh",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
@@ -268,6 +361,22 @@ mod tests {
             ("bursar queue work jobs -j 0 -- true", "0"),
             ("bursar kv put s k v --if-absent --if-revision 1", "cannot be used with"),
             ("bursar kv watch s --from yesterday", "start"),
+            ("bursar kv put s k v --fence deploy", "NAME:TOKEN"),
+            ("bursar lock run deploy", "required"),
+            ("bursar lock run deploy --wait 5 -- true", "with its unit"),
+            ("bursar rwlock run catalog -- true", "--read|--write"),
+            ("bursar rwlock run catalog --read --write -- true", "cannot be used with"),
+            ("bursar semaphore run memory -n 0 -- true", "0"),
+            ("bursar semaphore add signals 0", "0"),
+            ("bursar condition notify delivered -n 2 --all", "cannot be used with"),
+            ("bursar event wait reload --after yesterday", "yesterday"),
+            ("bursar counter add visits many", "many"),
+            ("bursar list read steps 1-5", "START:STOP"),
+            ("bursar list get steps --null --json 0", "cannot be used with"),
+            ("bursar objects list --kind lok", "possible values"),
+            ("bursar objects create latch loaded", "required"),
+            ("bursar objects create barrier step --parties 0", "0"),
+            ("bursar objects create array hits --type f99 --length 3", "i8, u8"),
             ("bursar objects create queue two:words", "A-Z a-z 0-9"),
             ("bursar objects create queue jobs --max-bytes lots", "MiB"),
         ] {

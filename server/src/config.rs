@@ -159,6 +159,8 @@ pub struct Flags {
     pub queues: Vec<String>,
     /// `NAME[:option=value,...]`.
     pub kvs: Vec<String>,
+    /// `KIND:NAME[:option=value,...]`.
+    pub objects: Vec<String>,
     /// `text` or `json`.
     pub log_format: Option<String>,
     /// As [`Log::level`].
@@ -251,7 +253,7 @@ impl Draft {
         });
         self.listen_flags(&flags.listen);
         self.key_flags(&flags.authkey_files);
-        self.object_flags(&flags.queues, &flags.kvs);
+        self.object_flags(flags);
     }
 
     fn flag(&mut self, flag: &str, given: &Option<String>, set: fn(&mut Config, Value<'_>) -> Result<(), Expected>) {
@@ -294,18 +296,21 @@ impl Draft {
         }
     }
 
-    fn object_flags(&mut self, queues: &[String], kvs: &[String]) {
+    fn object_flags(&mut self, flags: &Flags) {
         let mut declared = Vec::new();
-        for (flag, kind, texts) in [("--queue", declare::QUEUE, queues), ("--kv", declare::KV, kvs)] {
+        let mut declare = |flag: &str, texts: &[String], read: fn(&str) -> Result<Declared, Vec<String>>| {
             for text in texts {
-                match declare::from_flag(kind, text) {
+                match read(text) {
                     Ok(object) => declared.push((Place::Flag(flag.into()), object)),
                     Err(problems) => {
                         problems.into_iter().for_each(|problem| self.mistake(Place::Flag(format!("{flag} {text}")), problem));
                     }
                 }
             }
-        }
+        };
+        declare("--queue", &flags.queues, |text| declare::from_flag(declare::QUEUE, text));
+        declare("--kv", &flags.kvs, |text| declare::from_flag(declare::KV, text));
+        declare("--object", &flags.objects, declare::from_object_flag);
         let replaced: HashSet<_> = declared.iter().map(|(_, object)| object.name.clone()).collect();
         let file = std::mem::take(&mut self.config.objects).into_iter().zip(std::mem::take(&mut self.object_places));
         let kept: Vec<_> =
@@ -560,6 +565,40 @@ id = "a"
             "bursar.toml:1:1: limits: payload_bytes is 33554432, expected at most half of partial_bytes_per_connection (16777216)",
         ];
         assert_eq!(report, expected);
+    }
+
+    #[test]
+    fn every_kind_can_be_declared() {
+        let text = "[locks.a]\nreentrant = true\nrefuse_deadlock = true\n[rwlocks.b]\n[semaphores.c]\npermits = 3\nbounded = true\n[events.d]\n\
+            [latches.e]\ncount = 2\n[conditions.f]\n[barriers.g]\nparties = 2\n[counters.h]\ninitial = -5\n[lists.i]\nmax_len = 9\n\
+            [arrays.j]\ntype = 'u8'\nlength = 7\n[queues.k]\n[kv.l]\n";
+        let config = Config::from_text(Path::new("bursar.toml"), text).unwrap();
+        let mut kinds: Vec<_> = config.objects.iter().map(|object| bursar_proto::kind_of(&object.options).unwrap()).collect();
+        let mut all = bursar_proto::KINDS.to_vec();
+        kinds.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(kinds, all);
+        let array = v1::array::Options { r#type: v1::array::Type::U8.into(), length: 7 };
+        let flags = Flags { objects: vec!["array:j:type=u8,length=7".into(), "counter:n:initial=-5".into()], ..Flags::default() };
+        let flagged = Config::read(&flags).unwrap();
+        assert_eq!(flagged.objects[0].options.kind, Some(v1::registry::options::Kind::Array(array)));
+        assert!(config.objects.contains(&flagged.objects[0]));
+    }
+
+    #[test]
+    fn an_option_without_a_default_must_be_said() {
+        let report = report("[barriers.b]\n[arrays.a]\ntype = 'f99'\n");
+        let expected = [
+            "bursar.toml:1:11: barriers.b: parties must be said",
+            "bursar.toml:2:9: arrays.a: length must be said",
+            "bursar.toml:3:8: arrays.a.type: found \"f99\", expected i8, u8, i16,",
+        ];
+        assert_eq!(report.len(), 3, "{report:#?}");
+        report.iter().zip(expected).for_each(|(actual, expected)| assert!(actual.starts_with(expected), "{actual}"));
+        let flags = Flags { objects: vec!["latch:l".into(), "lok:x".into()], ..Flags::default() };
+        let mistakes = Config::read(&flags).unwrap_err().to_string();
+        assert!(mistakes.contains("--object latch:l: count must be said"), "{mistakes}");
+        assert!(mistakes.contains("--object lok:x: found \"lok\", expected KIND:NAME"), "{mistakes}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn code(fault: &Fault) -> Code {
     use Fault::*;
     match fault {
         BadArgument { .. } | TooLarge { .. } | Protocol { .. } => Code::InvalidArgument,
-        NoSuchObject { .. } | NoSuchSession {} => Code::NotFound,
+        NoSuchObject { .. } | NoSuchSession {} | NoSuchValue {} => Code::NotFound,
         AlreadyExists { .. } | Duplicate { .. } => Code::AlreadyExists,
         LimitReached { .. } | Full { .. } => Code::ResourceExhausted,
         UnknownVerb { .. } => Code::Unimplemented,
@@ -29,9 +29,9 @@ fn code(fault: &Fault) -> Code {
         Cancelled {} => Code::Cancelled,
         HandshakeRequired {} | WrongKey {} => Code::Unauthenticated,
         SessionEnded { .. } | Superseded { .. } | AnswerForgotten { .. } => Code::Aborted,
-        RevisionMismatch { .. } => Code::Aborted,
+        RevisionMismatch { .. } | ListChanged { .. } => Code::Aborted,
         EngineFailed { .. } => Code::Unknown,
-        Overflow { .. } => Code::OutOfRange,
+        Overflow { .. } | CounterOverflow { .. } | OutOfRange { .. } => Code::OutOfRange,
         _ => Code::FailedPrecondition,
     }
 }

@@ -4,10 +4,29 @@
 //! Absent here: sockets, gRPC services, files. Kinds know neither hosts nor each other.
 
 pub mod agenda;
+pub mod array;
+pub mod barrier;
+pub mod condition;
 pub mod core;
+pub mod counter;
 pub mod door;
+pub mod event;
+pub mod grant;
 pub mod host;
 pub mod kind;
 pub mod kv;
+pub mod latch;
+pub mod list;
+pub mod lock;
+pub mod page;
 pub mod queue;
 pub mod registry;
+pub mod rwlock;
+pub mod semaphore;
+pub mod slice;
+pub mod steps;
+pub mod transaction;
+#[cfg(test)]
+mod trial;
+pub mod value;
+pub mod waits;

@@ -74,7 +74,7 @@ async fn r09_blocked_unary_gets_do_not_keep_a_put_out() {
     until_waiting(&manager, "jobs", BLOCKED as u64).await;
     let mut times = Vec::new();
     for _ in 0..BLOCKED {
-        let put = queue::PutRequest { object: object("jobs"), wait_ms: 0, items: vec![queue::Item::default()] };
+        let put = queue::PutRequest { fence: None, object: object("jobs"), wait_ms: 0, items: vec![queue::Item::default()] };
         let start = Instant::now();
         let put = wire.unary::<_, queue::PutReply>("/bursar.v1.queue.Queue/Put", put);
         timeout(PATIENCE, put).await.expect("a put gets through").unwrap();

@@ -127,7 +127,7 @@ async fn r07_no_way_to_act_on_a_lost_lease() {
     let mut heir = wire.new_session().await;
     let live = lease_in(heir.ask(1, get(-1)).await);
 
-    let done = |lease| queue::DoneRequest { object: object("jobs"), leases: vec![lease], oldest: 0 };
+    let done = |lease| queue::DoneRequest { fence: None, object: object("jobs"), leases: vec![lease], oldest: 0 };
     let acts = |lease| {
         let (object, leases) = (object("jobs"), vec![lease]);
         let give_back = queue::ReturnRequest { object: object.clone(), leases: leases.clone(), ..Default::default() };

@@ -7,7 +7,10 @@ use super::{
 use crate::harness::{Broker, PATIENCE, figure};
 use bursar::{
     Kv, Manager, Queue,
-    proto::v1::{self, answer::Reply, call, kv, queue, registry},
+    proto::v1::{
+        self, answer::Reply, array, barrier, call, condition, counter, event, kv, latch, list, lock, queue, registry, rwlock,
+        semaphore, txn,
+    },
 };
 use std::collections::BTreeSet;
 use tokio::time::timeout;
@@ -15,17 +18,29 @@ use tokio::time::timeout;
 /// A verb that changes something: the name of its rpc, and the command for an object of a name.
 struct Case {
     rpc: &'static str,
-    command: fn(&str) -> call::Command,
+    /// For an object of this name, of which the session was granted this token.
+    command: fn(&str, u64) -> call::Command,
 }
 
 macro_rules! cases {
     ($service:literal $make:ident $module:ident: $($verb:ident $request:ident { $($fields:tt)* }),* $(,)?) => {
         [$( Case {
             rpc: concat!("/bursar.v1.", $service, "/", stringify!($verb)),
-            command: |name| $make($module::command::Verb::$verb($module::$request {
+            command: |name, _| $make($module::command::Verb::$verb($module::$request {
                 object: object(name),
                 $($fields)*
             })),
+        } ),*]
+    };
+    ($kind:ident $module:ident $token:ident: $($verb:ident $request:ident { $($fields:tt)* }),* $(,)?) => {
+        [$( Case {
+            rpc: concat!("/bursar.v1.", stringify!($module), ".", stringify!($kind), "/", stringify!($verb)),
+            command: |name, $token| {
+                // Not every verb needs it.
+                let _ = $token;
+                let request = $module::$request { object: object(name), $($fields)* };
+                call::Command::$kind($module::Command { verb: Some($module::command::Verb::$verb(request)) })
+            },
         } ),*]
     };
 }
@@ -33,15 +48,15 @@ macro_rules! cases {
 /// A queue as [`prepare`] leaves it has item 1 leased under lease 1 (buffered), item 2 ready, item 3 parked.
 fn queue_cases() -> Vec<Case> {
     cases!("queue.Queue" queue_command queue:
-        Put PutRequest { wait_ms: 0, items: vec![queue::Item { data: "new".into(), ..Default::default() }] },
+        Put PutRequest { fence: None, wait_ms: 0, items: vec![queue::Item { data: "new".into(), ..Default::default() }] },
         Get GetRequest { wait_ms: 0, max: 2, buffered: false },
         Start StartRequest { leases: vec![1] },
-        Done DoneRequest { leases: vec![1], oldest: 0 },
-        Done DoneRequest { leases: vec![], oldest: 1 },
-        Return ReturnRequest { leases: vec![1], reason: queue::Reason::Released as i32, delay_ms: None, why: String::new() },
-        Return ReturnRequest { leases: vec![1], reason: queue::Reason::Failed as i32, delay_ms: Some(3_600_000), why: "bad".into() },
-        Park ParkRequest { leases: vec![1], ids: vec![], why: "odd".into() },
-        Park ParkRequest { leases: vec![], ids: vec![2], why: "odd".into() },
+        Done DoneRequest { fence: None, leases: vec![1], oldest: 0 },
+        Done DoneRequest { fence: None, leases: vec![], oldest: 1 },
+        Return ReturnRequest { fence: None, leases: vec![1], reason: queue::Reason::Released as i32, delay_ms: None, why: String::new() },
+        Return ReturnRequest { fence: None, leases: vec![1], reason: queue::Reason::Failed as i32, delay_ms: Some(3_600_000), why: "bad".into() },
+        Park ParkRequest { fence: None, leases: vec![1], ids: vec![], why: "odd".into() },
+        Park ParkRequest { fence: None, leases: vec![], ids: vec![2], why: "odd".into() },
         Unpark UnparkRequest { ids: vec![] },
         Discard DiscardRequest { ids: vec![] },
         Close CloseRequest { immediate: false },
@@ -56,19 +71,74 @@ fn queue_cases() -> Vec<Case> {
 fn kv_cases() -> Vec<Case> {
     cases!("kv.Kv" kv_command kv:
         Get GetRequest { key: "t".into(), touch: true },
-        Put PutRequest { key: "n".into(), value: value("1"), condition: None, ttl_ms: 0, keep_ttl: false, bind: true },
-        SetDefault SetDefaultRequest { key: "new".into(), value: value("1"), ttl_ms: 0, bind: false },
-        Delete DeleteRequest { key: "n".into(), condition: None },
-        Clear ClearRequest { prefix: String::new() },
-        Incr IncrRequest { key: "n".into(), by: 1 },
-        Incr IncrRequest { key: "new".into(), by: -1 },
-        Expire ExpireRequest { key: "t".into(), ttl_ms: 0 },
+        Put PutRequest { fence: None, key: "n".into(), value: value("1"), condition: None, ttl_ms: 0, keep_ttl: false, bind: true },
+        SetDefault SetDefaultRequest { fence: None, key: "new".into(), value: value("1"), ttl_ms: 0, bind: false },
+        Delete DeleteRequest { fence: None, key: "n".into(), condition: None },
+        Clear ClearRequest { fence: None, prefix: String::new() },
+        Incr IncrRequest { fence: None, key: "n".into(), by: 1 },
+        Incr IncrRequest { fence: None, key: "new".into(), by: -1 },
+        Expire ExpireRequest { fence: None, key: "t".into(), ttl_ms: 0 },
     )
     .into()
 }
 
+/// Objects as [`prepare`] leaves them: what can be held is held, under the token.
+fn cases_of_holders() -> Vec<Case> {
+    let mut cases: Vec<Case> = vec![];
+    cases.extend(cases!(Lock lock token: Acquire AcquireRequest { wait_ms: 0, owner: 0 }, Release ReleaseRequest { token }));
+    cases.extend(cases!(Rwlock rwlock token: Acquire AcquireRequest { wait_ms: 0, owner: 0, write: false },
+        Release ReleaseRequest { token }, Downgrade DowngradeRequest { token }));
+    cases.extend(cases!(Semaphore semaphore token: Acquire AcquireRequest { wait_ms: 0, count: 2, consume: false },
+        Acquire AcquireRequest { wait_ms: 0, count: 1, consume: true }, Release ReleaseRequest { token }, Add AddRequest { count: 3 }));
+    cases.extend(cases!(Condition condition token: Release ReleaseRequest { token }, Wait WaitRequest { token, wait_ms: 1 },
+        Notify NotifyRequest { token, count: 0, all: true }));
+    // As if it were free: the session holds the one of this name, and the case is of another owner.
+    cases.push(Case {
+        rpc: "/bursar.v1.condition.Condition/Acquire",
+        command: |name, _| {
+            let request = condition::AcquireRequest { object: object(&format!("{name}-free")), wait_ms: 0, owner: 0 };
+            call::Command::Condition(condition::Command { verb: Some(condition::command::Verb::Acquire(request)) })
+        },
+    });
+    cases
+}
+
+fn cases_of_signals_and_values() -> Vec<Case> {
+    let mut cases: Vec<Case> = vec![];
+    cases.extend(cases!(Event event _token: Set SetRequest {}, Clear ClearRequest {}));
+    cases.extend(cases!(Latch latch _token: CountDown CountDownRequest { by: 2 }));
+    cases.extend(cases!(Barrier barrier _token: Wait WaitRequest { wait_ms: 0 }, Abort AbortRequest {}, Reset ResetRequest {}));
+    cases.extend(cases!(Counter counter _token: Add AddRequest { by: 7 }, Set SetRequest { value: -7 },
+        CompareAndSet CompareAndSetRequest { expected: 0, value: 1 }));
+    cases.extend(cases!(List list _token: Set SetRequest { index: 0, value: value("9"), if_revision: None },
+        Replace ReplaceRequest { slice: None, values: vec![value("9").unwrap()], if_revision: None },
+        Extend ExtendRequest { values: vec![value("3").unwrap()] }, Insert InsertRequest { index: 1, value: value("3") },
+        Pop PopRequest { index: None }, Delete DeleteRequest { slice: None, if_revision: None },
+        Remove RemoveRequest { value: value("1") }, Reverse ReverseRequest {}));
+    cases.extend(cases!(Array array _token: Set SetRequest { slice: None, numbers: numbers(&[4, 5, 6]) },
+        Add AddRequest { index: 0, by: numbers(&[1]) }));
+    cases
+}
+
+fn numbers(values: &[i64]) -> Option<array::Numbers> {
+    let integers = array::Integers { values: values.to_vec() };
+    Some(array::Numbers { numbers: Some(array::numbers::Numbers::Integers(integers)) })
+}
+
+/// A counter and a queue change together.
+fn txn_cases() -> Vec<Case> {
+    let command = |name: &str, _| {
+        let add = counter::AddRequest { object: object(name), by: 7 };
+        let add = counter::Command { verb: Some(counter::command::Verb::Add(add)) };
+        let step = txn::Step { command: Some(txn::step::Command::Counter(add)) };
+        let request = txn::ExecuteRequest { then: vec![step.clone(), step], ..Default::default() };
+        call::Command::Txn(txn::Command { verb: Some(txn::command::Verb::Execute(request)) })
+    };
+    vec![Case { rpc: "/bursar.v1.txn.Txn/Execute", command }]
+}
+
 fn registry_cases() -> Vec<Case> {
-    let create = |name: &str| {
+    let create = |name: &str, _| {
         registry_command(registry::command::Verb::Open(registry::OpenRequest {
             name: format!("{name}-created"),
             mode: registry::Mode::Create as i32,
@@ -76,7 +146,8 @@ fn registry_cases() -> Vec<Case> {
             ephemeral: false,
         }))
     };
-    let delete = |name: &str| registry_command(registry::command::Verb::Delete(registry::DeleteRequest { object: object(name) }));
+    let delete =
+        |name: &str, _| registry_command(registry::command::Verb::Delete(registry::DeleteRequest { object: object(name) }));
     vec![
         Case { rpc: "/bursar.v1.registry.Registry/Open", command: create },
         Case { rpc: "/bursar.v1.registry.Registry/Delete", command: delete },
@@ -89,6 +160,18 @@ const READS: &[&str] = &[
     "/bursar.v1.queue.Queue/Join",
     "/bursar.v1.queue.Queue/Stats",
     "/bursar.v1.queue.Queue/Peek",
+    "/bursar.v1.event.Event/Get",
+    "/bursar.v1.event.Event/Wait",
+    "/bursar.v1.latch.Latch/Get",
+    "/bursar.v1.latch.Latch/Wait",
+    "/bursar.v1.barrier.Barrier/Get",
+    "/bursar.v1.counter.Counter/Get",
+    "/bursar.v1.list.List/Get",
+    "/bursar.v1.list.List/Read",
+    "/bursar.v1.list.List/Index",
+    "/bursar.v1.list.List/Count",
+    "/bursar.v1.list.List/Len",
+    "/bursar.v1.array.Array/Get",
     "/bursar.v1.kv.Kv/Contains",
     "/bursar.v1.kv.Kv/Len",
     "/bursar.v1.kv.Kv/Scan",
@@ -97,6 +180,7 @@ const READS: &[&str] = &[
     "/bursar.v1.registry.Registry/List",
     "/bursar.v1.registry.Registry/Describe",
     "/bursar.v1.registry.Registry/Status",
+    "/bursar.v1.registry.Registry/Waits",
     "/bursar.v1.Auth/Hello",
     "/bursar.v1.Auth/Prove",
     "/bursar.v1.Sessions/Session",
@@ -110,43 +194,104 @@ fn queue_options() -> registry::Options {
     registry::Options { kind: Some(registry::options::Kind::Queue(queue::Options::default())) }
 }
 
-/// Makes an object of the kind that a case is for; the session has used the sequences below the one that is returned.
-async fn prepare(session: &mut Stream, rpc: &str, name: &str) -> u64 {
-    use {kv::command::Verb as K, queue::command::Verb as Q};
-    let is_kv = rpc.contains(".Kv/");
-    let options = match is_kv {
-        true => registry::Options { kind: Some(registry::options::Kind::Kv(kv::Options::default())) },
-        false => queue_options(),
+/// The options of the object that a case is for.
+fn options_for(rpc: &str) -> registry::Options {
+    use registry::options::Kind;
+    let kind = match rpc.split('.').nth(2).expect("the name of a service") {
+        "kv" => Kind::Kv(kv::Options::default()),
+        "lock" => Kind::Lock(lock::Options { reentrant: true, ..Default::default() }),
+        "rwlock" => Kind::Rwlock(rwlock::Options::default()),
+        "semaphore" => Kind::Semaphore(semaphore::Options { permits: 5, ..Default::default() }),
+        "condition" => Kind::Condition(condition::Options::default()),
+        "event" => Kind::Event(event::Options::default()),
+        "latch" => Kind::Latch(latch::Options { count: 3 }),
+        "barrier" => Kind::Barrier(barrier::Options { parties: 1 }),
+        "counter" | "txn" => Kind::Counter(counter::Options::default()),
+        "list" => Kind::List(list::Options::default()),
+        "array" => Kind::Array(array::Options { r#type: array::Type::I32.into(), length: 3 }),
+        _ => Kind::Queue(queue::Options::default()),
     };
-    let open = registry::OpenRequest { name: name.into(), options: Some(options), ..Default::default() };
-    let mut commands = vec![registry_command(registry::command::Verb::Open(open))];
-    if is_kv {
-        let put = |key: &str, ttl_ms| {
-            kv_command(K::Put(kv::PutRequest {
-                object: object(name),
-                key: key.into(),
-                value: value("41"),
-                ttl_ms,
-                ..Default::default()
-            }))
-        };
-        commands.extend([put("n", 0), put("t", 3_600_000)]);
-    } else {
-        let items = ["a", "b", "c"].map(|data| queue::Item { data: data.into(), ..Default::default() });
-        let park = queue::ParkRequest { object: object(name), leases: vec![], ids: vec![3], why: "aside".into() };
-        commands.extend([
-            queue_command(Q::Put(queue::PutRequest { object: object(name), wait_ms: 0, items: items.into() })),
-            queue_command(Q::Get(queue::GetRequest { object: object(name), wait_ms: 0, max: 1, buffered: true })),
-            queue_command(Q::Park(park)),
-        ]);
+    registry::Options { kind: Some(kind) }
+}
+
+/// What is done with that object first.
+fn first_commands(rpc: &str, name: &str) -> Vec<call::Command> {
+    use {kv::command::Verb as K, queue::command::Verb as Q};
+    let (object, owner) = (object(name), 0);
+    match rpc.split('.').nth(2).expect("the name of a service") {
+        "kv" => {
+            let put = |key: &str, ttl_ms| {
+                let (object, key) = (object.clone(), key.into());
+                kv_command(K::Put(kv::PutRequest { object, key, value: value("41"), ttl_ms, ..Default::default() }))
+            };
+            vec![put("n", 0), put("t", 3_600_000)]
+        }
+        "lock" => {
+            let verb = lock::command::Verb::Acquire(lock::AcquireRequest { object, wait_ms: 0, owner });
+            vec![call::Command::Lock(lock::Command { verb: Some(verb) })]
+        }
+        // To be read by the same owner again it must be read, to be downgraded it must be written.
+        "rwlock" => {
+            let write = rpc.ends_with("Downgrade");
+            let verb = rwlock::command::Verb::Acquire(rwlock::AcquireRequest { object, wait_ms: 0, owner, write });
+            vec![call::Command::Rwlock(rwlock::Command { verb: Some(verb) })]
+        }
+        "semaphore" => {
+            let request = semaphore::AcquireRequest { object, wait_ms: 0, count: 2, consume: false };
+            vec![call::Command::Semaphore(semaphore::Command { verb: Some(semaphore::command::Verb::Acquire(request)) })]
+        }
+        "condition" => {
+            let free =
+                registry::OpenRequest { name: format!("{name}-free"), options: Some(options_for(rpc)), ..Default::default() };
+            let verb = condition::command::Verb::Acquire(condition::AcquireRequest { object, wait_ms: 0, owner });
+            vec![
+                registry_command(registry::command::Verb::Open(free)),
+                call::Command::Condition(condition::Command { verb: Some(verb) }),
+            ]
+        }
+        "list" => {
+            let values = ["1", "2"].map(|text| value(text).unwrap()).into();
+            let verb = list::command::Verb::Extend(list::ExtendRequest { object, values });
+            vec![call::Command::List(list::Command { verb: Some(verb) })]
+        }
+        "queue" => {
+            let items = ["a", "b", "c"].map(|data| queue::Item { data: data.into(), ..Default::default() });
+            let park =
+                queue::ParkRequest { fence: None, object: object.clone(), leases: vec![], ids: vec![3], why: "aside".into() };
+            vec![
+                queue_command(Q::Put(queue::PutRequest { fence: None, object: object.clone(), wait_ms: 0, items: items.into() })),
+                queue_command(Q::Get(queue::GetRequest { object, wait_ms: 0, max: 1, buffered: true })),
+                queue_command(Q::Park(park)),
+            ]
+        }
+        _ => vec![],
     }
-    let mut next = 1;
+}
+
+/// Makes an object of the kind that a case is for; the session has used the sequences below the first number that is returned. The
+/// second is the token that it was granted, or 0.
+async fn prepare(session: &mut Stream, rpc: &str, name: &str) -> (u64, u64) {
+    let open = registry::OpenRequest { name: name.into(), options: Some(options_for(rpc)), ..Default::default() };
+    let mut commands = vec![registry_command(registry::command::Verb::Open(open))];
+    commands.extend(first_commands(rpc, name));
+    let (mut next, mut token) = (1, 0);
     for command in commands {
         let reply = session.ask(next, command).await;
         assert!(!matches!(reply, Reply::Fault(_)), "{reply:?}");
+        token = granted(&reply).unwrap_or(token);
         next += 1;
     }
-    next
+    (next, token)
+}
+
+fn granted(reply: &Reply) -> Option<u64> {
+    match reply {
+        Reply::Lock(lock::Reply { verb: Some(lock::reply::Verb::Acquire(reply)) }) => Some(reply.token),
+        Reply::Rwlock(rwlock::Reply { verb: Some(rwlock::reply::Verb::Acquire(reply)) }) => Some(reply.token),
+        Reply::Semaphore(semaphore::Reply { verb: Some(semaphore::reply::Verb::Acquire(reply)) }) => Some(reply.token),
+        Reply::Condition(condition::Reply { verb: Some(condition::reply::Verb::Acquire(reply)) }) => Some(reply.token),
+        _ => None,
+    }
 }
 
 /// What two replies and two objects of the same history have in common: all but moments and epochs.
@@ -154,14 +299,39 @@ async fn state(observer: &mut Stream, sequence: &mut u64, rpc: &str, name: &str)
     use {kv::command::Verb as K, queue::command::Verb as Q, registry::command::Verb as R};
     let object = || object(name);
     let mut commands = vec![registry_command(R::List(registry::ListRequest { prefix: name.into(), ..Default::default() }))];
-    if rpc.contains(".Kv/") {
-        commands.push(kv_command(K::Scan(kv::ScanRequest { object: object(), ..Default::default() })));
-    } else {
-        commands.extend([
+    match rpc.split('.').nth(2).expect("the name of a service") {
+        "kv" => commands.push(kv_command(K::Scan(kv::ScanRequest { object: object(), ..Default::default() }))),
+        "queue" => commands.extend([
             queue_command(Q::Stats(queue::StatsRequest { object: object() })),
             queue_command(Q::Peek(queue::PeekRequest { object: object(), limit: 100 })),
             queue_command(Q::Parked(queue::ParkedRequest { object: object(), ..Default::default() })),
-        ]);
+        ]),
+        "event" => {
+            let verb = event::command::Verb::Get(event::GetRequest { object: object() });
+            commands.push(call::Command::Event(event::Command { verb: Some(verb) }));
+        }
+        "latch" => {
+            let verb = latch::command::Verb::Get(latch::GetRequest { object: object() });
+            commands.push(call::Command::Latch(latch::Command { verb: Some(verb) }));
+        }
+        "barrier" => {
+            let verb = barrier::command::Verb::Get(barrier::GetRequest { object: object() });
+            commands.push(call::Command::Barrier(barrier::Command { verb: Some(verb) }));
+        }
+        "counter" | "txn" => {
+            let verb = counter::command::Verb::Get(counter::GetRequest { object: object() });
+            commands.push(call::Command::Counter(counter::Command { verb: Some(verb) }));
+        }
+        "list" => {
+            let verb = list::command::Verb::Read(list::ReadRequest { object: object(), ..Default::default() });
+            commands.push(call::Command::List(list::Command { verb: Some(verb) }));
+        }
+        "array" => {
+            let verb = array::command::Verb::Get(array::GetRequest { object: object(), slice: None });
+            commands.push(call::Command::Array(array::Command { verb: Some(verb) }));
+        }
+        // Locks and permits: who holds what.
+        _ => commands.push(registry_command(R::Waits(registry::WaitsRequest { object: object() }))),
     }
     let mut text = String::new();
     for command in commands {
@@ -173,11 +343,28 @@ async fn state(observer: &mut Stream, sequence: &mut u64, rpc: &str, name: &str)
 
 /// Debug text without moments, epochs, the broker's own numbers of sessions, and the object's name.
 fn comparable(reply: &Reply, name: &str) -> String {
-    let volatile = ["put_ms", "oldest_ms", "parked_ms", "at_ms", "created_ms", "epoch", "session", "ttl_left_ms", "old_epoch"];
+    let volatile = [
+        "put_ms",
+        "oldest_ms",
+        "parked_ms",
+        "at_ms",
+        "created_ms",
+        "epoch",
+        "session",
+        "ttl_left_ms",
+        "old_epoch",
+        "token",
+        "since_ms",
+    ];
     let mut reply = reply.clone();
     if let Reply::Registry(registry::Reply { verb: Some(registry::reply::Verb::List(list)) }) = &mut reply {
         // In no order; for queues the reply to Stats has the same.
         list.objects.iter_mut().for_each(|object| object.figures.clear());
+    }
+    if let Reply::Registry(registry::Reply { verb: Some(registry::reply::Verb::Waits(waits)) }) = &mut reply {
+        // Every session says something else of itself.
+        waits.waits.iter_mut().for_each(|wait| wait.who = None);
+        waits.holdings.iter_mut().for_each(|holding| holding.who = None);
     }
     let mut text = format!("{reply:?}").replace(name, "NAME");
     for field in volatile {
@@ -195,7 +382,11 @@ fn comparable(reply: &Reply, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r06_a_lost_reply_and_a_retry_are_one_effect() {
     let broker = Broker::start();
-    let cases: Vec<Case> = queue_cases().into_iter().chain(kv_cases()).chain(registry_cases()).collect();
+    let cases: Vec<Case> =
+        [queue_cases(), kv_cases(), cases_of_holders(), cases_of_signals_and_values(), txn_cases(), registry_cases()]
+            .into_iter()
+            .flatten()
+            .collect();
     let covered: BTreeSet<String> = cases.iter().map(|case| case.rpc).chain(READS.iter().copied()).map(str::to_owned).collect();
     assert_eq!(covered, rpcs().into_iter().collect(), "every verb of the contract is a case here, or known to change nothing");
 
@@ -206,8 +397,8 @@ async fn r06_a_lost_reply_and_a_retry_are_one_effect() {
         let control_name = format!("control-{n}");
         let control_wire = Wire::proven_by_tcp(&broker).await;
         let mut control = control_wire.new_session().await;
-        let sequence = prepare(&mut control, case.rpc, &control_name).await;
-        let reply = comparable(&control.ask(sequence, (case.command)(&control_name)).await, &control_name);
+        let (sequence, token) = prepare(&mut control, case.rpc, &control_name).await;
+        let reply = comparable(&control.ask(sequence, (case.command)(&control_name, token)).await, &control_name);
         assert!(!reply.starts_with("Fault"), "{}: {reply}", case.rpc);
         let effect = state(&mut observer, &mut asked, case.rpc, &control_name).await;
 
@@ -215,8 +406,8 @@ async fn r06_a_lost_reply_and_a_retry_are_one_effect() {
             let name = format!("lost-{n}-{attempt}");
             let mut wire = Wire::proven_by_tcp(&broker).await;
             let mut session = wire.new_session().await;
-            let sequence = prepare(&mut session, case.rpc, &name).await;
-            let command = (case.command)(&name);
+            let (sequence, token) = prepare(&mut session, case.rpc, &name).await;
+            let command = (case.command)(&name, token);
             session.call(sequence, command.clone());
             // Either the reply was on this side already, or the connection is cut at some point on the way there and back.
             let mut came = None;
@@ -267,7 +458,7 @@ async fn r06_a_waiting_get_survives_its_connections() {
         }
         consumer.call(sequence, get.clone());
         let items = vec![queue::Item { data: vec![sequence as u8].into(), ..Default::default() }];
-        let put = queue::PutRequest { object: object("jobs"), wait_ms: 0, items };
+        let put = queue::PutRequest { fence: None, object: object("jobs"), wait_ms: 0, items };
         producer.ask(1 + sequence, queue_command(queue::command::Verb::Put(put))).await;
         let Reply::Queue(queue::Reply { verb: Some(queue::reply::Verb::Get(reply)) }) = consumer.answer(sequence).await else {
             panic!("a get is answered with items");

@@ -9,6 +9,7 @@ use std::{
 };
 
 /// What is left of a call's arguments.
+#[derive(Default)]
 pub struct Arguments {
     words: VecDeque<String>,
     fields: BTreeMap<String, String>,
@@ -33,6 +34,16 @@ impl Arguments {
     /// All words that are left, as numbers.
     pub fn numbers(&mut self, what: &str) -> Result<Vec<u64>, String> {
         (0..self.words.len()).map(|_| self.number(what)).collect()
+    }
+
+    /// All words that are left, unquoted.
+    pub fn words(&mut self, what: &str) -> Result<Vec<String>, String> {
+        (0..self.words.len()).map(|_| self.word(what)).collect()
+    }
+
+    /// Whether words are left.
+    pub fn has_words(&self) -> bool {
+        !self.words.is_empty()
     }
 
     /// The next word as a payload.

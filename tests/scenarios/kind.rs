@@ -8,7 +8,7 @@ use super::{
 };
 use bursar_proto::{
     Fault, limits,
-    v1::{self, ObjectRef, answer, registry},
+    v1::{ObjectRef, answer, registry},
 };
 use bursar_server::{
     clock::Clock,
@@ -80,8 +80,7 @@ impl Inbox for Mailbox {
 impl Kinds {
     pub fn new() -> Kinds {
         let (clock, agenda) = (Clock::manual(Moment(1_000_000)), Arc::new(Agenda::default()));
-        let world =
-            World { clock: clock.clone(), agenda: agenda.clone(), shard: None, payload_bytes_max: limits::PAYLOAD_BYTES_MAX };
+        let world = World::new(clock.clone(), agenda.clone(), None, limits::PAYLOAD_BYTES_MAX);
         let door = Arc::new(Door::new(Registry::new(Arc::new(world), 1000)));
         Kinds { clock, agenda, door, sessions: BTreeMap::new(), calls: HashMap::new(), sessions_begun: 0 }
     }
@@ -132,10 +131,14 @@ impl Kinds {
                 }
                 inbox.deliver(id.sequence, result);
             }
-            Ok(Routed::Object(host, command, wait)) => {
+            Ok(Routed::Object(host, command, wait, fence)) => {
                 touched.insert(host.epoch(), host.clone());
                 asked.host = Some(host.clone());
-                door.call(&*host, Ticket { call: id, inbox }, command, wait);
+                door.call(&*host, Ticket { call: id, inbox }, command, wait, fence);
+            }
+            Ok(Routed::Several(transaction)) => {
+                touched.extend(transaction.hosts().iter().map(|host| (host.epoch(), host.clone())));
+                door.execute(transaction, Ticket { call: id, inbox });
             }
         }
         self.calls.insert(number, asked);
@@ -200,10 +203,11 @@ impl Driver for Kinds {
     fn miss(&mut self, session: &str, lease: &str) -> Result<(), String> {
         let lease = lease.parse().map_err(|_| format!("  {lease} is no lease"))?;
         let Session { id, touched, .. } = self.session(session);
-        let leased = v1::queue::Leased { lease, ..Default::default() };
-        let verb = v1::queue::reply::Verb::Get(v1::queue::GetReply { items: vec![leased] });
         let (id, hosts) = (*id, touched.values());
-        hosts.for_each(|host| host.unheard(id, answer::Reply::Queue(v1::queue::Reply { verb: Some(verb.clone()) })));
+        // Whichever kind gave it.
+        for reply in wire::replies_that_give(lease) {
+            hosts.clone().for_each(|host| host.unheard(id, reply.clone()));
+        }
         Ok(())
     }
 

@@ -58,7 +58,15 @@ impl Play<'_> {
         });
         let Scenario { file, title, .. } = scenario;
         let place = format!("{file}:{} on {}: {title}\n  step      {}", step.line, self.driver.name(), step.text);
-        result.map_err(|problem| format!("{place}\n{problem}"))
+        result.map_err(|problem| format!("{place}\n{problem}{}", self.names_in(&problem)))
+    }
+
+    /// What the numbers of a problem are called in the script.
+    fn names_in(&self, problem: &str) -> String {
+        let is_there = |value: &str| problem.split(|character: char| !character.is_alphanumeric()).any(|word| word == value);
+        let names = self.names.iter().filter(|(_, value)| is_there(value)).map(|(name, value)| format!("{name}={value}"));
+        let names: Vec<_> = names.collect();
+        if names.is_empty() { String::new() } else { format!("\n  names     {}", names.join(", ")) }
     }
 
     fn step(&mut self, action: &Action) -> Result<(), String> {
@@ -66,7 +74,7 @@ impl Play<'_> {
             Action::Call { call, expected } => {
                 let number = self.calls.len();
                 self.calls.push(call.session.clone());
-                self.driver.begin(number, &call.resolved(&self.names))?;
+                self.driver.begin(number, &call.resolved(&self.names)).map_err(|mistake| format!("  mistake   {mistake}"))?;
                 if expected.is_waits() {
                     self.waiting.push((number, expected.parts[0].alias.clone()));
                     return self.driver.waits(number).map_err(|actual| differs(expected, &actual));

@@ -37,7 +37,7 @@ pub struct Call {
     pub session: String,
     /// `kind.verb`.
     pub verb: String,
-    /// Empty for `objects.list`.
+    /// Empty for `objects.list`, and for `objects.waits` of all objects.
     pub object: String,
     pub words: Vec<String>,
     pub fields: BTreeMap<String, String>,
@@ -58,7 +58,21 @@ pub struct Part {
     pub alias: Option<String>,
 }
 
-const KINDS: [&str; 3] = ["objects", "queue", "kv"];
+const KINDS: [&str; 13] = [
+    "objects",
+    "queue",
+    "kv",
+    "lock",
+    "rwlock",
+    "semaphore",
+    "event",
+    "latch",
+    "condition",
+    "barrier",
+    "counter",
+    "list",
+    "array",
+];
 const NEEDS: [&str; 4] = ["clock", "raw", "sdk", "loss"];
 
 /// All scenarios of a file. An error names file and line.
@@ -137,7 +151,7 @@ fn call(session: &str, verb: &str, arguments: &[&str]) -> Result<Call, String> {
             None => words.push((*argument).to_owned()),
         }
     }
-    let object = if verb == "objects.list" {
+    let object = if verb == "objects.list" || (verb == "objects.waits" && words.is_empty()) {
         String::new()
     } else if words.is_empty() {
         return Err(format!("expected the name of an object after {verb}"));

@@ -9,8 +9,12 @@ use bursar_proto::{
     Fault,
     authkey::{self, Transcript},
     v1::{
-        self, answer::Reply, auth_client::AuthClient, call::Command, kv::kv_client::KvClient, queue::queue_client::QueueClient,
-        registry::registry_client::RegistryClient,
+        self, answer::Reply, array::array_client::ArrayClient, auth_client::AuthClient, barrier::barrier_client::BarrierClient,
+        call::Command, condition::condition_client::ConditionClient, counter::counter_client::CounterClient,
+        event::event_client::EventClient, kv::kv_client::KvClient, latch::latch_client::LatchClient,
+        list::list_client::ListClient, lock::lock_client::LockClient, queue::queue_client::QueueClient,
+        registry::registry_client::RegistryClient, rwlock::rwlock_client::RwlockClient,
+        semaphore::semaphore_client::SemaphoreClient, txn::txn_client::TxnClient,
     },
 };
 use bursar_server::testing::TestBroker;
@@ -186,13 +190,36 @@ impl Unary {
     async fn send(&self, command: Command) -> Result<Reply, Trouble> {
         Ok(match command {
             Command::Registry(command) => rpc!(self RegistryClient Registry registry command:
-                Open open, List list, Describe describe, Delete delete, Status status),
+                Open open, List list, Describe describe, Delete delete, Status status, Waits waits),
             Command::Queue(command) => rpc!(self QueueClient Queue queue command:
                 Put put, Get get, Done done, Start start, Return r#return, Park park, Unpark unpark, Discard discard, Parked parked,
                 Join join, Close close, Stats stats, Peek peek, Purge purge, Pause pause),
             Command::Kv(command) => rpc!(self KvClient Kv kv command:
                 Get get, Put put, SetDefault set_default, Delete delete, Contains contains, Len len, Scan scan, Clear clear,
                 Incr incr, Expire expire, Next next),
+            Command::Lock(command) => rpc!(self LockClient Lock lock command: Acquire acquire, Release release),
+            Command::Rwlock(command) => {
+                rpc!(self RwlockClient Rwlock rwlock command: Acquire acquire, Release release, Downgrade downgrade)
+            }
+            Command::Semaphore(command) => {
+                rpc!(self SemaphoreClient Semaphore semaphore command: Acquire acquire, Release release, Add add)
+            }
+            Command::Event(command) => rpc!(self EventClient Event event command: Set set, Clear clear, Get get, Wait wait),
+            Command::Latch(command) => rpc!(self LatchClient Latch latch command: CountDown count_down, Get get, Wait wait),
+            Command::Condition(command) => {
+                rpc!(self ConditionClient Condition condition command: Acquire acquire, Release release, Wait wait, Notify notify)
+            }
+            Command::Barrier(command) => {
+                rpc!(self BarrierClient Barrier barrier command: Wait wait, Abort abort, Reset reset, Get get)
+            }
+            Command::Counter(command) => {
+                rpc!(self CounterClient Counter counter command: Get get, Add add, Set set, CompareAndSet compare_and_set)
+            }
+            Command::List(command) => {
+                rpc!(self ListClient List list command: Get get, Read read, Set set, Replace replace, Extend extend, Insert insert, Pop pop, Delete delete, Remove remove, Index index, Count count, Reverse reverse, Len len)
+            }
+            Command::Array(command) => rpc!(self ArrayClient Array array command: Get get, Set set, Add add),
+            Command::Txn(command) => rpc!(self TxnClient Txn txn command: Execute execute),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     arguments::{Arguments, Payload},
+    kinds,
     script::{Call, Outcome, Part, quote},
 };
 use bursar::Raw;
@@ -20,9 +21,35 @@ pub fn command(call: &Call, epoch: u64) -> Result<Command, String> {
         ("objects", verb) => names(verb, object, &mut arguments)?,
         (kind, "create" | "open" | "open_or_create") => open(kind, verb, &call.object, &mut arguments)?,
         ("queue", verb) => Command::Queue(queue::Command { verb: Some(queue_verb(verb, object, &mut arguments)?) }),
-        (_, verb) => Command::Kv(kv::Command { verb: Some(kv_verb(verb, object, &mut arguments)?) }),
+        ("kv", verb) => Command::Kv(kv::Command { verb: Some(kv_verb(verb, object, &mut arguments)?) }),
+        (kind, verb) => match kinds::command(kind, verb, object, &mut arguments)? {
+            Some(command) => command,
+            None => return unknown(&call.verb),
+        },
     };
+    let command = fenced(command, &mut arguments)?;
     arguments.end()?;
+    Ok(command)
+}
+
+/// The command with `fence=LOCK token=TOKEN`, if the script says so.
+fn fenced(mut command: Command, arguments: &mut Arguments) -> Result<Command, String> {
+    let Some(lock) = arguments.text("fence") else { return Ok(command) };
+    let given = Some(v1::Fence { lock: Some(ObjectRef { name: lock, epoch: 0 }), token: arguments.field("token")? });
+    let fence = match &mut command {
+        Command::Queue(queue::Command { verb: Some(queue::command::Verb::Put(request)) }) => &mut request.fence,
+        Command::Queue(queue::Command { verb: Some(queue::command::Verb::Done(request)) }) => &mut request.fence,
+        Command::Queue(queue::Command { verb: Some(queue::command::Verb::Return(request)) }) => &mut request.fence,
+        Command::Queue(queue::Command { verb: Some(queue::command::Verb::Park(request)) }) => &mut request.fence,
+        Command::Kv(kv::Command { verb: Some(kv::command::Verb::Put(request)) }) => &mut request.fence,
+        Command::Kv(kv::Command { verb: Some(kv::command::Verb::SetDefault(request)) }) => &mut request.fence,
+        Command::Kv(kv::Command { verb: Some(kv::command::Verb::Delete(request)) }) => &mut request.fence,
+        Command::Kv(kv::Command { verb: Some(kv::command::Verb::Clear(request)) }) => &mut request.fence,
+        Command::Kv(kv::Command { verb: Some(kv::command::Verb::Incr(request)) }) => &mut request.fence,
+        Command::Kv(kv::Command { verb: Some(kv::command::Verb::Expire(request)) }) => &mut request.fence,
+        _ => return Err("this verb takes no fence".into()),
+    };
+    *fence = given;
     Ok(command)
 }
 
@@ -37,6 +64,15 @@ pub fn open_as_it_is(name: &str) -> Command {
     let mode = registry::Mode::Open.into();
     let request = registry::OpenRequest { name: name.to_owned(), mode, options: None, ephemeral: false };
     Command::Registry(registry::Command { verb: Some(registry::command::Verb::Open(request)) })
+}
+
+/// Replies that gave this lease, or this token.
+pub fn replies_that_give(lease: u64) -> Vec<answer::Reply> {
+    let leased = queue::Leased { lease, ..Default::default() };
+    let got = queue::reply::Verb::Get(queue::GetReply { items: vec![leased] });
+    let mut replies = vec![answer::Reply::Queue(queue::Reply { verb: Some(got) })];
+    replies.extend(kinds::replies_that_give(lease));
+    replies
 }
 
 /// The epoch of the object that this reply opened.
@@ -61,6 +97,7 @@ fn names(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> Re
         }),
         "describe" => Verb::Describe(registry::DescribeRequest { object }),
         "delete" => Verb::Delete(registry::DeleteRequest { object }),
+        "waits" => Verb::Waits(registry::WaitsRequest { object: object.filter(|object| !object.name.is_empty()) }),
         verb => return unknown(verb),
     };
     Ok(Command::Registry(registry::Command { verb: Some(verb) }))
@@ -78,11 +115,15 @@ fn open(kind: &str, mode: &str, name: &str, arguments: &mut Arguments) -> Result
             retry_delay_ms: arguments.field("retry_delay")?,
             unique_window_ms: arguments.field("unique_window")?,
         }),
-        _ => Kind::Kv(kv::Options {
+        "kv" => Kind::Kv(kv::Options {
             max_keys: arguments.field("max_keys")?,
             max_bytes: arguments.field("max_bytes")?,
             events_max: arguments.field("events_max")?,
         }),
+        kind => match kinds::options(kind, arguments)? {
+            Some(options) => options,
+            None => return unknown(kind),
+        },
     };
     let mode = match mode {
         "create" => Mode::Create,
@@ -105,17 +146,17 @@ fn queue_verb(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) 
         "start" => Verb::Start(queue::StartRequest { object, leases: arguments.numbers("a lease")? }),
         "done" => {
             let (leases, oldest) = (arguments.numbers("a lease")?, arguments.field("oldest")?);
-            Verb::Done(queue::DoneRequest { object, leases, oldest })
+            Verb::Done(queue::DoneRequest { fence: None, object, leases, oldest })
         }
         "retry" | "release" => {
             let reason = if verb == "retry" { queue::Reason::Failed } else { queue::Reason::Released };
             let (delay_ms, why) = (arguments.optional("delay")?, arguments.text("why").unwrap_or_default());
             let leases = arguments.numbers("a lease")?;
-            Verb::Return(queue::ReturnRequest { object, leases, reason: reason.into(), delay_ms, why })
+            Verb::Return(queue::ReturnRequest { fence: None, object, leases, reason: reason.into(), delay_ms, why })
         }
         "park" => {
             let (ids, why) = (arguments.list("ids")?, arguments.text("why").unwrap_or_default());
-            Verb::Park(queue::ParkRequest { object, leases: arguments.numbers("a lease")?, ids, why })
+            Verb::Park(queue::ParkRequest { fence: None, object, leases: arguments.numbers("a lease")?, ids, why })
         }
         "parked" => Verb::Parked(queue::ParkedRequest { object, after_id: 0, limit: 0 }),
         "unpark" => Verb::Unpark(queue::UnparkRequest { object, ids: arguments.list("ids")? }),
@@ -150,7 +191,7 @@ fn put(object: Option<ObjectRef>, arguments: &mut Arguments) -> Result<queue::Pu
     let wait_ms = arguments.wait()?.to_ms();
     let item = |Payload(Raw { data, codec })| queue::Item { data, codec, ..plain.clone() };
     let items = arguments.payloads()?.into_iter().map(item).collect();
-    Ok(queue::PutRequest { object, wait_ms, items })
+    Ok(queue::PutRequest { fence: None, object, wait_ms, items })
 }
 
 fn kv_verb(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> Result<kv::command::Verb, String> {
@@ -163,16 +204,16 @@ fn kv_verb(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> 
             let (key, value) = (key()?, Some(value(arguments)?));
             let (condition, ttl_ms) = (condition(arguments)?, arguments.field("ttl")?);
             let (keep_ttl, bind) = (arguments.field("keep_ttl")?, arguments.field("bind")?);
-            Verb::Put(kv::PutRequest { object, key, value, condition, ttl_ms, keep_ttl, bind })
+            Verb::Put(kv::PutRequest { fence: None, object, key, value, condition, ttl_ms, keep_ttl, bind })
         }
         "setdefault" => {
             let (key, value) = (key()?, Some(value(arguments)?));
             let (ttl_ms, bind) = (arguments.field("ttl")?, arguments.field("bind")?);
-            Verb::SetDefault(kv::SetDefaultRequest { object, key, value, ttl_ms, bind })
+            Verb::SetDefault(kv::SetDefaultRequest { fence: None, object, key, value, ttl_ms, bind })
         }
         "delete" | "pop" => {
             let key = key()?;
-            Verb::Delete(kv::DeleteRequest { object, key, condition: condition(arguments)? })
+            Verb::Delete(kv::DeleteRequest { fence: None, object, key, condition: condition(arguments)? })
         }
         "contains" => Verb::Contains(kv::ContainsRequest { object, key: key()? }),
         "len" => Verb::Len(kv::LenRequest { object, prefix: arguments.text("prefix").unwrap_or_default() }),
@@ -183,10 +224,10 @@ fn kv_verb(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> 
             limit: arguments.field("limit")?,
             keys_only: verb == "keys",
         }),
-        "clear" => Verb::Clear(kv::ClearRequest { object, prefix: arguments.text("prefix").unwrap_or_default() }),
-        "incr" => Verb::Incr(kv::IncrRequest { object, key: key()?, by: arguments.number("what to add")? }),
-        "expire" => Verb::Expire(kv::ExpireRequest { object, key: key()?, ttl_ms: arguments.number("a ttl")? }),
-        "persist" => Verb::Expire(kv::ExpireRequest { object, key: key()?, ttl_ms: 0 }),
+        "clear" => Verb::Clear(kv::ClearRequest { fence: None, object, prefix: arguments.text("prefix").unwrap_or_default() }),
+        "incr" => Verb::Incr(kv::IncrRequest { fence: None, object, key: key()?, by: arguments.number("what to add")? }),
+        "expire" => Verb::Expire(kv::ExpireRequest { fence: None, object, key: key()?, ttl_ms: arguments.number("a ttl")? }),
+        "persist" => Verb::Expire(kv::ExpireRequest { fence: None, object, key: key()?, ttl_ms: 0 }),
         "next" => Verb::Next(kv::NextRequest {
             object,
             wait_ms: arguments.wait()?.to_ms(),
@@ -236,13 +277,14 @@ pub fn fault(fault: &Fault) -> Outcome {
 pub fn outcome(verb: &str, reply: answer::Reply, letter: &dyn Fn(u64) -> String) -> Outcome {
     match reply {
         answer::Reply::Fault(wire) => fault(&wire.into()),
-        answer::Reply::Registry(reply) => named(reply.verb.expect("a reply has a verb")),
+        answer::Reply::Registry(reply) => named(reply.verb.expect("a reply has a verb"), letter),
         answer::Reply::Queue(reply) => queue_outcome(reply.verb.expect("a reply has a verb")),
         answer::Reply::Kv(reply) => kv_outcome(verb, reply.verb.expect("a reply has a verb"), letter),
+        other => kinds::outcome(other),
     }
 }
 
-fn named(reply: registry::reply::Verb) -> Outcome {
+fn named(reply: registry::reply::Verb, letter: &dyn Fn(u64) -> String) -> Outcome {
     use registry::reply::Verb;
     match reply {
         Verb::Open(registry::OpenReply { epoch, created, options: _ }) => opened(created, epoch),
@@ -250,6 +292,7 @@ fn named(reply: registry::reply::Verb) -> Outcome {
         Verb::Describe(reply) => described(reply.object.expect("a description has an object")).into(),
         Verb::Delete(registry::DeleteReply {}) => Outcome::word("ok"),
         Verb::Status(_) => Outcome::word("ok"),
+        Verb::Waits(reply) => kinds::waits(&reply, letter),
     }
 }
 
@@ -264,8 +307,8 @@ pub fn described(object: registry::Described) -> Part {
     let registry::Described { name, epoch, kind, options, ephemeral, created_ms: _, waiting, figures } = object;
     let part = Part::of([name]).with("kind", kind).with("epoch", epoch).with("ephemeral", ephemeral).with("waiting", waiting);
     let part = figures.into_iter().fold(part, |part, (figure, value)| part.with(&figure, value));
-    match options.and_then(|options| options.kind) {
-        Some(Kind::Queue(options)) => {
+    match options {
+        Some(registry::Options { kind: Some(Kind::Queue(options)) }) => {
             let queue::Options { maxsize, max_bytes, max_failures, max_crashes, retry_delay_ms, unique_window_ms } = options;
             part.with("maxsize", maxsize)
                 .with("max_bytes", max_bytes)
@@ -274,9 +317,7 @@ pub fn described(object: registry::Described) -> Part {
                 .with("retry_delay", retry_delay_ms)
                 .with("unique_window", unique_window_ms)
         }
-        Some(Kind::Kv(kv::Options { max_keys, max_bytes, events_max })) => {
-            part.with("max_keys", max_keys).with("max_bytes", max_bytes).with("events_max", events_max)
-        }
+        Some(options) => kinds::described(part, &options),
         None => part,
     }
 }

@@ -7,11 +7,14 @@ use crate::{
 };
 use bursar::{
     AuthKey, Error, Fault, Raw,
-    blocking::{Manager, Queue, block_on},
+    blocking::{Kv, Manager, Queue, block_on},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::iter};
-use std::{process::Stdio, time::Duration};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 pub struct Bursar {
     server: Server,
@@ -76,6 +79,26 @@ impl Peer for Bursar {
             client.queue.put(&client.item)?;
             Ok(client.queue.get()?.done()?)
         })
+    }
+
+    fn lock_beside_get(&mut self, count: usize) -> Outcome<f64> {
+        let name = self.next_queue();
+        let manager = self.connect()?;
+        let lock = manager.lock(&format!("{name}/lock")).ephemeral().open_or_create()?;
+        let kv: Kv<Raw> = manager.raw_kv(&format!("{name}/kv")).ephemeral().open_or_create()?;
+        kv.put("key", &self.item)?;
+        let (mut gets, mut locks) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for _ in 0..count {
+            let start = Instant::now();
+            kv.get("key")?;
+            let between = Instant::now();
+            lock.acquire()?.release()?;
+            gets.push(between - start);
+            locks.push(between.elapsed());
+        }
+        gets.sort();
+        locks.sort();
+        Ok(locks[count / 2].as_secs_f64() / gets[count / 2].as_secs_f64())
     }
 
     fn bytes_per_item(&mut self, items: u64) -> Outcome<f64> {

@@ -2,7 +2,7 @@
 
 use super::{Manager, block_on};
 use crate::{
-    Error, Payload, Raw, Result,
+    Error, Fence, Payload, Raw, Result,
     kv::{Builder, Entry, PutOptions, Since, WatchEvent},
 };
 use std::{borrow::Borrow, fmt, time::Duration};
@@ -115,6 +115,11 @@ impl<V> Kv<V> {
     /// The async side of the same handle.
     pub fn as_async(&self) -> &crate::Kv<V> {
         &self.inner
+    }
+
+    /// The same store under a fence. See [`bursar::Kv::fenced`](crate::Kv::fenced).
+    pub fn fenced(&self, fence: &Fence) -> Kv<V> {
+        self.inner.fenced(fence).into()
     }
 }
 

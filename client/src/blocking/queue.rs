@@ -2,7 +2,7 @@
 
 use super::{Manager, block_on};
 use crate::{
-    Payload, Raw, Result, Wait,
+    Fence, Payload, Raw, Result, Wait,
     objects::queue::next,
     queue::{Builder, Parked, PutOptions, Seen, Stats},
 };
@@ -128,6 +128,11 @@ impl<T> Queue<T> {
     /// The async side of the same handle.
     pub fn as_async(&self) -> &crate::Queue<T> {
         &self.inner
+    }
+
+    /// The same queue under a fence. See [`bursar::Queue::fenced`](crate::Queue::fenced).
+    pub fn fenced(&self, fence: &Fence) -> Queue<T> {
+        self.inner.fenced(fence).into()
     }
 }
 
@@ -322,6 +327,11 @@ impl<T> Deref for Lease<T> {
 }
 
 impl<T> Lease<T> {
+    /// The async side of the same lease.
+    pub fn as_async(&self) -> &crate::Lease<T> {
+        &self.inner
+    }
+
     /// Whether the item may be another's by now: the session is lost, or nothing was heard of the broker for too long.
     pub fn is_lost(&self) -> bool {
         self.valid_until() <= std::time::Instant::now()

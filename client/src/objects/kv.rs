@@ -7,11 +7,11 @@ pub use builder::Builder;
 pub use watch::{Since, Watch, WatchEvent};
 
 use super::{Handle, to_ms};
-use crate::{Error, Fault, Manager, Payload, Raw, Result};
+use crate::{Error, Fault, Fence, Manager, Payload, Raw, Result};
 use bursar_proto::v1::{self, kv as wire};
 use std::{borrow::Borrow, fmt, marker::PhantomData, time::Duration};
 
-const PUT: &str = "kv.put";
+pub(super) const PUT: &str = "kv.put";
 const SETDEFAULT: &str = "kv.setdefault";
 
 /// A map from text keys (1 to 1024 bytes) to values of one type, shared by every process that opens its name.
@@ -153,6 +153,40 @@ impl<V> Kv<V> {
     pub fn manager(&self) -> &Manager {
         self.handle.manager()
     }
+
+    /// The same store under a fence: every change through the handle that this gives happens only while the lock is held under the
+    /// fence's token, which the broker checks in the same step. Reading is not checked; [`Kv::touch`] counts as reading.
+    ///
+    /// The fault is `StaleToken`: stop, because somebody else may hold the lock and be at work.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// use bursar::{Fault, Fence, Kv, Lock};
+    ///
+    /// let lock: Lock = manager.lock("accounts/lock").create().await?;
+    /// let accounts: Kv<i64> = manager.kv("accounts").create().await?;
+    /// let guard = lock.acquire().await?;
+    /// let mine = accounts.fenced(&guard.fence());
+    /// mine.put("Ada", 100).await?;
+    /// guard.release().await?;
+    /// let error = mine.put("Ada", 0).await.unwrap_err();
+    /// assert!(matches!(error.fault(), Some(Fault::StaleToken { current: 0, .. })), "{error}");
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub fn fenced(&self, fence: &Fence) -> Kv<V> {
+        Kv { handle: self.handle.fenced(fence), values: PhantomData }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The same store, its values read as another type.
+    pub(super) fn typed<W: Payload>(&self) -> Kv<W> {
+        Kv { handle: self.handle.clone(), values: PhantomData }
+    }
 }
 
 impl<V: Payload> Kv<V> {
@@ -177,18 +211,22 @@ impl<V: Payload> Kv<V> {
 
     /// As [`Kv::put`], with options. Fault: `RevisionMismatch`, when the condition does not hold.
     pub async fn put_with(&self, key: &str, value: impl Borrow<V>, options: &PutOptions) -> Result<u64> {
+        let wire::PutReply { revision, previous: _ } = self.handle.call(self.put_request(key, value.borrow(), options)?).await?;
+        Ok(revision)
+    }
+
+    pub(super) fn put_request(&self, key: &str, value: &V, options: &PutOptions) -> Result<wire::PutRequest> {
         let PutOptions { ttl, keep_ttl, bind, condition } = options;
-        let request = wire::PutRequest {
+        Ok(wire::PutRequest {
+            fence: self.handle.fence(),
             object: self.handle.object(),
             key: key.to_owned(),
-            value: Some(self.encode(value.borrow(), PUT)?),
+            value: Some(self.encode(value, PUT)?),
             condition: condition.map(Into::into),
             ttl_ms: to_ms(*ttl),
             keep_ttl: *keep_ttl,
             bind: *bind,
-        };
-        let wire::PutReply { revision, previous: _ } = self.handle.call(request).await?;
-        Ok(revision)
+        })
     }
 
     /// Sets a key if its `modify_revision` is still this one, and leaves its ttl as it is. Fault: `RevisionMismatch { actual }`.
@@ -214,20 +252,32 @@ impl<V: Payload> Kv<V> {
     }
 
     async fn remove(&self, key: &str, condition: Option<Condition>) -> Result<Option<wire::Entry>> {
-        let condition = condition.map(Into::into);
-        let request = wire::DeleteRequest { object: self.handle.object(), key: key.to_owned(), condition };
-        let wire::DeleteReply { previous, revision: _ } = self.handle.call(request).await?;
+        let wire::DeleteReply { previous, revision: _ } = self.handle.call(self.delete_request(key, condition)).await?;
         Ok(previous)
+    }
+
+    pub(super) fn delete_request(&self, key: &str, condition: Option<Condition>) -> wire::DeleteRequest {
+        let (fence, object, key) = (self.handle.fence(), self.handle.object(), key.to_owned());
+        wire::DeleteRequest { object, key, condition: condition.map(Into::into), fence }
     }
 
     /// Sets a key if there is none, in one step, and gives what it holds then: Python's `dict.setdefault`.
     pub async fn setdefault(&self, key: &str, value: impl Borrow<V>) -> Result<V> {
-        let value = Some(self.encode(value.borrow(), SETDEFAULT)?);
-        let request =
-            wire::SetDefaultRequest { object: self.handle.object(), key: key.to_owned(), value, ttl_ms: 0, bind: false };
+        let request = self.setdefault_request(key, value.borrow())?;
         let wire::SetDefaultReply { entry, created: _ } = self.handle.call(request).await?;
         let entry = self.read(entry)?.ok_or_else(|| Error::protocol(format!("{SETDEFAULT}: a reply without an entry")))?;
         Ok(entry.value)
+    }
+
+    pub(super) fn setdefault_request(&self, key: &str, value: &V) -> Result<wire::SetDefaultRequest> {
+        Ok(wire::SetDefaultRequest {
+            fence: self.handle.fence(),
+            object: self.handle.object(),
+            key: key.to_owned(),
+            value: Some(self.encode(value, SETDEFAULT)?),
+            ttl_ms: 0,
+            bind: false,
+        })
     }
 
     /// Whether there is such a key.
@@ -287,16 +337,19 @@ impl<V: Payload> Kv<V> {
 
     /// Deletes every key, in one step. Gives their number.
     pub async fn clear(&self) -> Result<u64> {
-        let request = wire::ClearRequest { object: self.handle.object(), prefix: String::new() };
+        let request = wire::ClearRequest { fence: self.handle.fence(), object: self.handle.object(), prefix: String::new() };
         let wire::ClearReply { count, revision: _ } = self.handle.call(request).await?;
         Ok(count)
     }
 
     /// Adds to an integer, in one step, and gives the sum; an absent key counts as 0. Faults: `NotAnInteger`, `Overflow`.
     pub async fn incr(&self, key: &str, by: i64) -> Result<i64> {
-        let request = wire::IncrRequest { object: self.handle.object(), key: key.to_owned(), by };
-        let wire::IncrReply { value, revision: _ } = self.handle.call(request).await?;
+        let wire::IncrReply { value, revision: _ } = self.handle.call(self.incr_request(key, by)).await?;
         Ok(value)
+    }
+
+    pub(super) fn incr_request(&self, key: &str, by: i64) -> wire::IncrRequest {
+        wire::IncrRequest { object: self.handle.object(), key: key.to_owned(), by, fence: self.handle.fence() }
     }
 
     /// Changes a key by what it is: the closure gets the value (`None`: no such key) and gives the new one (`None`: delete it).
@@ -350,7 +403,8 @@ impl<V: Payload> Kv<V> {
     }
 
     async fn set_ttl(&self, key: &str, ttl_ms: u64) -> Result<bool> {
-        let request = wire::ExpireRequest { object: self.handle.object(), key: key.to_owned(), ttl_ms };
+        let request =
+            wire::ExpireRequest { fence: self.handle.fence(), object: self.handle.object(), key: key.to_owned(), ttl_ms };
         let wire::ExpireReply { found } = self.handle.call(request).await?;
         Ok(found)
     }
@@ -389,7 +443,7 @@ impl<V: Payload> Kv<V> {
         entry.map(|entry| Entry::new(&self.handle, entry)).transpose()
     }
 
-    fn encode(&self, value: &V, call: &'static str) -> Result<v1::Value> {
+    pub(super) fn encode(&self, value: &V, call: &'static str) -> Result<v1::Value> {
         let Raw { data, codec } = self.handle.encode(value, call)?;
         Ok(v1::Value { data, codec })
     }

@@ -17,7 +17,7 @@ pub use lease::Lease;
 pub(crate) use work::next;
 
 use super::{Handle, to_ms};
-use crate::{Error, Manager, Payload, Raw, Result, Wait};
+use crate::{Error, Fence, Manager, Payload, Raw, Result, Wait};
 use bursar_proto::{Fault, limits, v1::queue as wire};
 use std::{borrow::Borrow, collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
@@ -153,6 +153,39 @@ impl<T> Queue<T> {
     pub fn manager(&self) -> &Manager {
         self.handle.manager()
     }
+
+    /// The same queue under a fence: every put, settlement and [`Queue::park`] through the handle that this gives, and every
+    /// settlement of a lease that was got through it, happens only while the lock is held under the fence's token, which the broker
+    /// checks in the same step. Getting and looking is not checked, nor are the verbs of operators (close, pause, purge, unpark, ...).
+    ///
+    /// The fault is `StaleToken`: stop, because somebody else may hold the lock and be at work. A lease that meets it, or is dropped,
+    /// goes back as failed, which needs no fence.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// use bursar::{Fault, Lock, Queue};
+    ///
+    /// let lock: Lock = manager.lock("leader").create().await?;
+    /// let jobs: Queue<u32> = manager.queue("jobs").create().await?;
+    /// let guard = lock.acquire().await?;
+    /// let mine = jobs.fenced(&guard.fence());
+    /// mine.put(7).await?;
+    /// let lease = mine.get().await?;
+    /// guard.release().await?;
+    /// let error = lease.done().await.unwrap_err();
+    /// assert!(matches!(error.fault(), Some(Fault::StaleToken { .. })), "{error}");
+    /// assert_eq!(jobs.unfinished().await?, 1);
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub fn fenced(&self, fence: &Fence) -> Queue<T> {
+        Queue { handle: self.handle.fenced(fence), items: PhantomData }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
 }
 
 impl<T: Payload> Queue<T> {
@@ -171,9 +204,9 @@ impl<T: Payload> Queue<T> {
 
     /// As [`Queue::put_within`], with options. Fault: `Duplicate { id }`, when the unique key is taken.
     pub async fn put_with(&self, item: impl Borrow<T>, options: &PutOptions, wait: impl Into<Wait>) -> Result<u64> {
-        let item = options.item(self.handle.encode(item.borrow(), PUT)?);
+        let item = self.item(item.borrow(), options)?;
         let wait_ms = wait.into().to_ms();
-        let request = wire::PutRequest { object: self.handle.object(), wait_ms, items: vec![item] };
+        let request = wire::PutRequest { fence: self.handle.fence(), object: self.handle.object(), wait_ms, items: vec![item] };
         let wire::PutReply { ids, duplicates } = self.handle.call(request).await?;
         match ids[..] {
             [id] if duplicates.is_empty() => Ok(id),
@@ -197,8 +230,7 @@ impl<T: Payload> Queue<T> {
         items: impl IntoIterator<Item = I>,
         options: &PutOptions,
     ) -> Result<Vec<u64>> {
-        let encode = |item: I| -> Result<_> { Ok(options.item(self.handle.encode(item.borrow(), PUT)?)) };
-        let mut encoded = items.into_iter().map(encode);
+        let mut encoded = items.into_iter().map(|item| self.item(item.borrow(), options));
         let (mut ids, mut chunk, mut next) = (Vec::new(), Chunk::default(), None);
         while let Some(item) = next.take().map(Ok).or_else(|| encoded.next()) {
             next = chunk.push(item?);
@@ -210,10 +242,19 @@ impl<T: Payload> Queue<T> {
         Ok(ids)
     }
 
+    pub(super) fn item(&self, item: &T, options: &PutOptions) -> Result<wire::Item> {
+        Ok(options.item(self.handle.encode(item, PUT)?))
+    }
+
     /// A bounded queue takes as many as fit; the rest is sent again and waits.
     async fn put_chunk(&self, mut items: Vec<wire::Item>, ids: &mut Vec<u64>) -> Result<()> {
         while !items.is_empty() {
-            let request = wire::PutRequest { object: self.handle.object(), wait_ms: Wait::Forever.to_ms(), items: items.clone() };
+            let request = wire::PutRequest {
+                fence: self.handle.fence(),
+                object: self.handle.object(),
+                wait_ms: Wait::Forever.to_ms(),
+                items: items.clone(),
+            };
             let wire::PutReply { ids: taken, duplicates: _ } = self.handle.call(request).await?;
             if taken.is_empty() || taken.len() > items.len() {
                 return Err(Error::protocol(format!("{PUT}: {} ids for {} items", taken.len(), items.len())));
@@ -275,7 +316,7 @@ impl<T: Payload> Queue<T> {
 
     /// As [`Queue::take`], with a bound for the wait. Fault: `Empty`.
     pub async fn take_within(&self, wait: impl Into<Wait>) -> Result<T> {
-        let mut lease = self.get_within(wait).await?;
+        let lease = self.get_within(wait).await?;
         lease.settle_as_done().await?;
         Ok(lease.into_inner())
     }
@@ -283,8 +324,8 @@ impl<T: Payload> Queue<T> {
     /// Settles many leases of this queue with one round trip for each 10,000: what [`Lease::done`] does, for all of them.
     ///
     /// Fault: `NotHeld`, with the first lease that went back meanwhile; all that were still held are done all the same. After any
-    /// other error some may be done, and the rest goes back. Fault: `BadArgument`, when one is a lease of another queue or session;
-    /// then none is done, and all go back as failed.
+    /// other error some may be done, and the rest goes back. Fault: `BadArgument`, when one is a lease of another queue or session, or
+    /// was got under a fence that this handle is not under; then none is done, and all go back as failed.
     ///
     /// ```
     /// # let broker = bursar_server::testing::TestBroker::start();
@@ -305,7 +346,8 @@ impl<T: Payload> Queue<T> {
     /// Settles this session's oldest lease on this queue, as Python's argument-less `task_done` does; for items whose lease was taken
     /// apart by [`Lease::into_inner`]. Fault: `TooManyDone`, when the session holds none (`ValueError` in Python).
     pub async fn task_done(&self) -> Result<()> {
-        let request = wire::DoneRequest { object: self.handle.object(), leases: Vec::new(), oldest: 1 };
+        let request =
+            wire::DoneRequest { fence: self.handle.fence(), object: self.handle.object(), leases: Vec::new(), oldest: 1 };
         let wire::DoneReply { not_held: _ } = self.handle.call(request).await?;
         Ok(())
     }

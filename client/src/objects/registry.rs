@@ -82,6 +82,10 @@ impl Objects {
         Objects { manager }
     }
 
+    pub(super) fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
     /// The objects that match, by name. What is created or deleted meanwhile may be in the list or not.
     pub async fn list(&self, filter: impl Into<ListFilter>) -> Result<Vec<Described>> {
         let ListFilter { prefix, kind } = filter.into();
@@ -114,6 +118,6 @@ impl Objects {
     }
 }
 
-fn by_name(name: &str) -> Option<v1::ObjectRef> {
+pub(super) fn by_name(name: &str) -> Option<v1::ObjectRef> {
     Some(v1::ObjectRef { name: name.to_owned(), epoch: 0 })
 }

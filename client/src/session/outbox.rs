@@ -170,6 +170,15 @@ impl Outbox {
         }
     }
 
+    /// The caller is gone, and its call stands: nobody waits for the answer.
+    pub fn forget(&mut self, sequence: u64) {
+        let Some(call) = self.calls.get_mut(&sequence) else { return };
+        call.sender = None;
+        if call.answered.is_some() {
+            self.heard(sequence);
+        }
+    }
+
     /// Nothing more is taken; the Close goes out behind what is here.
     pub fn close(&mut self) {
         self.closing = true;

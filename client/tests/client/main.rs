@@ -3,8 +3,17 @@
 mod connecting;
 mod kv;
 mod line;
+mod locks;
 mod queue;
 mod resuming;
+mod signals;
+// Lists, values, transactions, and who waits.
+mod array;
+mod fences;
+mod list;
+mod txn;
+mod values;
+mod waits;
 
 use bursar::{Manager, blocking::block_on};
 use bursar_server::testing::TestBroker;

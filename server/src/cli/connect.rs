@@ -3,7 +3,7 @@
 use super::failure::{Exit, Failure};
 use crate::config;
 use bursar::{AuthKey, Manager};
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// How to reach the broker, and how to print. Without options: the socket and the authkey of `bursar serve` without options.
 #[derive(clap::Args, Clone, Debug)]
@@ -36,7 +36,18 @@ impl Client {
             None if std::env::var_os(DESCRIPTOR).is_some() => builder.from_env()?,
             _ => builder.authkey(self.authkey()?),
         };
-        Ok(builder.label("bursar command").connect_timeout(self.timeout).connect().await?)
+        Ok(builder.label(label(std::env::args())).connect_timeout(self.timeout).connect().await?)
+    }
+
+    /// For the environment of a command: how it reaches the same broker, as far as it was said here.
+    pub fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let key = self.authkey_file.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        let pairs = [
+            ("BURSAR_ADDRESS", self.address.as_ref().map(OsString::from)),
+            ("BURSAR_AUTHKEY_FILE", key.map(OsString::from)),
+            ("BURSAR_KEY_ID", self.key_id.as_ref().map(OsString::from)),
+        ];
+        pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
     fn address(&self) -> String {
@@ -58,6 +69,12 @@ impl Client {
     }
 }
 
+/// What others are shown as the one who waits or holds: the command with its object, and nothing of what it stores.
+fn label(arguments: impl Iterator<Item = String>) -> String {
+    let words = arguments.skip(1).take_while(|word| !word.starts_with('-')).take(3);
+    words.fold("bursar".to_owned(), |label, word| label + " " + &word)
+}
+
 /// The key that `bursar serve` makes; where there is none, no broker of this user ever ran without options.
 fn default_authkey() -> Result<PathBuf, Failure> {
     let path = config::default_authkey(&config::runtime_path());
@@ -70,4 +87,17 @@ fn default_authkey() -> Result<PathBuf, Failure> {
         path.display()
     );
     Err(Failure::new(Exit::Authkey, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_says_what_and_keeps_payloads_to_itself() {
+        let label = |line: &str| label(line.split(' ').map(str::to_owned));
+        assert_eq!(label("/bin/bursar queue put jobs secret"), "bursar queue put jobs");
+        assert_eq!(label("bursar lock run deploy --create -- sh"), "bursar lock run deploy");
+        assert_eq!(label("bursar kv --json get settings"), "bursar kv");
+    }
 }

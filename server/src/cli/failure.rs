@@ -4,17 +4,41 @@ use std::{fmt, io};
 
 /// An exit code. Permanent: scripts branch on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
-    Ok = 0,
-    Failed = 1,
-    Usage = 2,
-    Unreachable = 3,
-    Authkey = 4,
-    NotNow = 5,
-    Absent = 6,
-    Conflict = 7,
-    Interrupted = 130,
+    Ok,
+    Failed,
+    Usage,
+    Unreachable,
+    Authkey,
+    NotNow,
+    Absent,
+    Conflict,
+    Lost,
+    NotRunnable,
+    NoCommand,
+    Interrupted,
+    /// That of the command that was run.
+    OfCommand(u8),
+}
+
+impl Exit {
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+            Exit::Authkey => 4,
+            Exit::NotNow => 5,
+            Exit::Absent => 6,
+            Exit::Conflict => 7,
+            Exit::Lost => 8,
+            Exit::NotRunnable => 126,
+            Exit::NoCommand => 127,
+            Exit::Interrupted => 130,
+            Exit::OfCommand(code) => code,
+        }
+    }
 }
 
 /// What each exit code means; `bursar --help` prints it.
@@ -24,9 +48,12 @@ pub const EXITS: &[(Exit, &str)] = &[
     (Exit::Usage, "wrong arguments, wrong configuration"),
     (Exit::Unreachable, "the broker cannot be reached, or the connection to it was lost"),
     (Exit::Authkey, "the authkey is missing or was refused, or the broker could not prove that it knows it"),
-    (Exit::NotNow, "timed out; nothing to get; no room to put"),
+    (Exit::NotNow, "timed out; nothing to get; no room to put; held by somebody else"),
     (Exit::Absent, "no such object, key or item"),
-    (Exit::Conflict, "it exists already or is otherwise; the queue is closed; a condition does not hold; a duplicate"),
+    (Exit::Conflict, "exists already or is otherwise; closed; broken; a condition fails; a duplicate; a deadlock"),
+    (Exit::Lost, "what was held is lost, or the fence is stale: stop, somebody else may be at work"),
+    (Exit::NotRunnable, "the command that was to be run cannot be run"),
+    (Exit::NoCommand, "the command that was to be run was not found"),
     (Exit::Interrupted, "interrupted by a signal"),
 ];
 
@@ -52,10 +79,15 @@ impl Failure {
         Failure::new(Exit::Ok, "")
     }
 
+    /// The command that was run has failed, and has said so itself.
+    pub fn of_command(code: u8) -> Failure {
+        Failure::new(Exit::OfCommand(code), "")
+    }
+
     /// Says first what failed.
     pub fn context(self, what: impl fmt::Display) -> Failure {
         match self.exit {
-            Exit::Ok => self,
+            Exit::Ok | Exit::OfCommand(_) => self,
             exit => Failure::new(exit, format!("{what}: {}", self.message)),
         }
     }
@@ -71,7 +103,7 @@ impl Failure {
 
 /// The section of the help that lists the exit codes.
 pub fn exits_help() -> String {
-    let lines = EXITS.iter().map(|(exit, meaning)| format!("  {:>3}  {meaning}\n", *exit as u8));
+    let lines = EXITS.iter().map(|(exit, meaning)| format!("  {:>3}  {meaning}\n", exit.code()));
     format!("Exit codes:\n{}", lines.collect::<String>())
 }
 
@@ -86,14 +118,19 @@ impl From<&bursar_proto::Fault> for Exit {
         use bursar_proto::Fault::*;
         match fault {
             BadArgument { .. } | TooLarge { .. } => Exit::Usage,
-            NoSuchObject { .. } | Gone { .. } => Exit::Absent,
+            NoSuchObject { .. } | Gone { .. } | OutOfRange { .. } | NoSuchValue {} => Exit::Absent,
             AlreadyExists { .. }
             | Mismatch { .. }
             | Closed {}
             | Duplicate { .. }
             | RevisionMismatch { .. }
-            | NotAnInteger { .. } => Exit::Conflict,
-            TimedOut { .. } | Empty {} | Full { .. } => Exit::NotNow,
+            | NotAnInteger { .. }
+            | WouldDeadlock { .. }
+            | TooManyPermits { .. }
+            | BarrierBroken { .. }
+            | ListChanged { .. } => Exit::Conflict,
+            TimedOut { .. } | Empty {} | Full { .. } | Held { .. } | NoPermits { .. } => Exit::NotNow,
+            NotHeld { .. } | StaleToken { .. } => Exit::Lost,
             WrongKey {} | HandshakeRequired {} => Exit::Authkey,
             SessionEnded { .. } | NoSuchSession {} | ShuttingDown {} | Deposed {} => Exit::Unreachable,
             _ => Exit::Failed,
@@ -121,8 +158,8 @@ mod tests {
 
     #[test]
     fn every_exit_code_is_documented_once() {
-        let mut codes: Vec<u8> = EXITS.iter().map(|(exit, _)| *exit as u8).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+        let mut codes: Vec<u8> = EXITS.iter().map(|(exit, _)| exit.code()).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 126, 127, 130]);
         codes.dedup();
         assert_eq!(codes.len(), EXITS.len());
     }

@@ -3,19 +3,17 @@
 use super::{
     Client, Signals,
     failure::{Exit, Failure},
-    input::{self, Source},
     name,
     output::{Output, span},
     payload,
 };
 use crate::config::{self, Expected};
 use bursar::{
-    Kv, Manager, Raw,
+    Fence, Kv, Manager, Raw,
     kv::{Condition, Entry, PutOptions, Since, WatchEvent},
 };
-use bytes::Bytes;
 use serde_json::{Value, json};
-use std::{io::IsTerminal, time::Duration};
+use std::time::Duration;
 
 /// Read, write and watch the keys of a key-value store
 #[derive(clap::Args, Debug)]
@@ -49,6 +47,9 @@ enum Verb {
         name: String,
         /// The key
         key: String,
+        /// Only while the lock NAME is held under this token
+        #[arg(long, value_name = "NAME:TOKEN")]
+        fence: Option<Fence>,
     },
     /// List keys and values, in the order of the keys
     #[command(after_help = "Example:\n  bursar kv list settings --prefix color/")]
@@ -89,6 +90,9 @@ enum Verb {
         /// Make the store if it does not exist
         #[arg(long)]
         create: bool,
+        /// Only while the lock NAME is held under this token
+        #[arg(long, value_name = "NAME:TOKEN")]
+        fence: Option<Fence>,
     },
 }
 
@@ -108,11 +112,8 @@ struct Put {
     name: String,
     /// The key
     key: String,
-    /// The value; - or none reads all of stdin
-    value: Option<String>,
-    /// The value is JSON
-    #[arg(long)]
-    json_value: bool,
+    #[command(flatten)]
+    value: payload::Given,
     /// Delete the key after this
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     ttl: Option<Duration>,
@@ -125,6 +126,9 @@ struct Put {
     /// Make the store if it does not exist
     #[arg(long)]
     create: bool,
+    /// Only while the lock NAME is held under this token
+    #[arg(long, value_name = "NAME:TOKEN")]
+    fence: Option<Fence>,
 }
 
 fn since(text: &str) -> Result<Since, Expected> {
@@ -140,14 +144,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
     super::session(&args.client, Signals::End, async |manager, output| match args.verb {
         Verb::Get { name, key, raw } => get(&open(manager, &name, false).await?, &name, &key, raw, output).await,
         Verb::Put(put) => put.run(manager, output).await,
-        Verb::Delete { name, key } => match open(manager, &name, false).await?.delete(&key).await? {
-            true => output.result(json!({ "deleted": key }), format_args!("deleted {key}")),
-            false => Err(no_such_key("delete", &name, &key)),
-        },
+        Verb::Delete { name, key, fence } => {
+            let kv = fenced(open(manager, &name, false).await?, fence.as_ref());
+            match kv.delete(&key).await? {
+                true => output.result(json!({ "deleted": key }), format_args!("deleted {key}")),
+                false => Err(no_such_key("delete", &name, &key)),
+            }
+        }
         Verb::List { name, prefix } => list(&open(manager, &name, false).await?, &prefix, output).await,
         Verb::Watch { name, prefix, from } => watch(&open(manager, &name, false).await?, &prefix, from, output).await,
-        Verb::Incr { name, key, by, create } => {
-            let value = open(manager, &name, create).await?.incr(&key, by).await?;
+        Verb::Incr { name, key, by, create, fence } => {
+            let value = fenced(open(manager, &name, create).await?, fence.as_ref()).incr(&key, by).await?;
             output.result(json!({ "key": key, "value": value }), value)
         }
     })
@@ -159,6 +166,10 @@ async fn open(manager: &Manager, name: &str, create: bool) -> Result<Kv<Raw>, Fa
         false => manager.raw_kv(name).open().await,
     })
     .await
+}
+
+fn fenced(kv: Kv<Raw>, fence: Option<&Fence>) -> Kv<Raw> {
+    fence.map_or(kv.clone(), |fence| kv.fenced(fence))
 }
 
 fn no_such_key(verb: &str, name: &str, key: &str) -> Failure {
@@ -176,21 +187,15 @@ async fn get(kv: &Kv<Raw>, name: &str, key: &str, raw: bool, output: &mut Output
 
 impl Put {
     async fn run(self, manager: &Manager, output: &mut Output) -> Result<(), Failure> {
-        let value = match self.value {
-            Some(value) if value != "-" => Bytes::from(value),
-            None if std::io::stdin().is_terminal() => {
-                return Err(Failure::usage("kv put: no value: name one, or - to type it"));
-            }
-            _ => input::whole(&Source::Stdin).await?,
-        };
-        let value = if self.json_value { payload::json(value)? } else { Raw::from(value) };
+        let value = self.value.read("kv put").await?;
         let condition = match (self.if_absent, self.if_revision) {
             (true, _) => Some(Condition::Absent),
             (_, Some(revision)) => Some(Condition::Revision(revision)),
             _ => None,
         };
         let options = PutOptions { ttl: self.ttl.unwrap_or_default(), condition, ..PutOptions::default() };
-        let revision = open(manager, &self.name, self.create).await?.put_with(&self.key, value, &options).await?;
+        let kv = fenced(open(manager, &self.name, self.create).await?, self.fence.as_ref());
+        let revision = kv.put_with(&self.key, value, &options).await?;
         output.result(json!({ "key": self.key, "revision": revision }), format_args!("revision {revision}"))
     }
 }

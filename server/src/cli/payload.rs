@@ -1,9 +1,48 @@
 //! Payloads as text: what the command line stores, and how it shows what others stored.
 
-use super::{failure::Failure, msgpack};
+use super::{
+    failure::Failure,
+    input::{self, Source},
+    msgpack,
+};
 use bursar::Raw;
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use std::io::IsTerminal;
+
+/// A value of the command line.
+#[derive(clap::Args, Debug)]
+pub struct Given {
+    /// The value; - or none reads all of stdin
+    value: Option<String>,
+    /// The value is JSON
+    #[arg(long)]
+    json_value: bool,
+}
+
+impl Given {
+    /// All of stdin.
+    pub fn stdin(json_value: bool) -> Given {
+        Given { value: Some("-".into()), json_value }
+    }
+
+    /// The value, read from stdin where that was said. `verb` is who asks.
+    pub async fn read(self, verb: &str) -> Result<Raw, Failure> {
+        let value = match self.value {
+            Some(value) if value != "-" => Bytes::from(value),
+            None if std::io::stdin().is_terminal() => {
+                return Err(Failure::usage(format!("{verb}: no value: name one, or - to type it")));
+            }
+            _ => input::whole(&Source::Stdin).await?,
+        };
+        of(value, self.json_value)
+    }
+}
+
+/// The bytes as they are, or JSON.
+pub fn of(value: Bytes, is_json: bool) -> Result<Raw, Failure> {
+    if is_json { json(value) } else { Ok(Raw::from(value)) }
+}
 
 /// JSON text, which must be one JSON document; kept as it was written.
 pub fn json(data: Bytes) -> Result<Raw, Failure> {

@@ -13,7 +13,7 @@ use super::{
     payload,
 };
 use crate::config;
-use bursar::{Manager, Queue, Raw};
+use bursar::{Fence, Manager, Queue, Raw};
 use bursar_proto::Wait;
 use serde_json::{Value, json};
 
@@ -130,6 +130,10 @@ async fn open(manager: &Manager, name: &str, create: bool) -> Result<Queue<Raw>,
         false => manager.raw_queue(name).open().await,
     })
     .await
+}
+
+fn fenced(queue: Queue<Raw>, fence: Option<&Fence>) -> Queue<Raw> {
+    fence.map_or(queue.clone(), |fence| queue.fenced(fence))
 }
 
 async fn peek(queue: &Queue<Raw>, number: u32, output: &mut Output) -> Result<(), Failure> {

@@ -25,6 +25,7 @@ use tracing_subscriber::EnvFilter;
 Examples:
   bursar serve
   bursar serve --listen tcp://127.0.0.1:7878 --authkey-file ~/.config/bursar.key --queue jobs:maxsize=1000 --kv settings
+  bursar serve --object lock:deploy --object semaphore:downloads:permits=3,bounded=true
   bursar serve --config /etc/bursar.toml --log-format json")]
 pub struct Args {
     /// Where to listen: unix:///path/to/socket or tcp://host:port; may be repeated
@@ -42,6 +43,9 @@ pub struct Args {
     /// A key-value store that exists from the start, as in settings:max_keys=1000; may be repeated
     #[arg(long, value_name = "NAME[:OPTION=VALUE,...]")]
     kv: Vec<String>,
+    /// An object of any kind that exists from the start, as in semaphore:downloads:permits=3; may be repeated
+    #[arg(long, value_name = "KIND:NAME[:OPTION=VALUE,...]")]
+    object: Vec<String>,
     /// text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -61,14 +65,26 @@ pub struct Args {
 
 impl Args {
     fn flags(self) -> Flags {
-        let Args { listen, authkey_file, config, queue, kv, log_format, log_level, insecure_tcp, allow_weak_key, shutdown_grace } =
-            self;
+        let Args {
+            listen,
+            authkey_file,
+            config,
+            queue,
+            kv,
+            object,
+            log_format,
+            log_level,
+            insecure_tcp,
+            allow_weak_key,
+            shutdown_grace,
+        } = self;
         Flags {
             config,
             listen,
             authkey_files: authkey_file,
             queues: queue,
             kvs: kv,
+            objects: object,
             log_format,
             log_level,
             shutdown_grace,

@@ -13,7 +13,27 @@ use std::{
 };
 use toml::{Spanned, de::DeValue};
 
-const TOP: &[&str] = &["listen", "authkey_file", "keys", "allow_weak_key", "insecure_tcp", "log", "limits", "queues", "kv"];
+const TOP: &[&str] = &[
+    "listen",
+    "authkey_file",
+    "keys",
+    "allow_weak_key",
+    "insecure_tcp",
+    "log",
+    "limits",
+    "queues",
+    "kv",
+    "locks",
+    "rwlocks",
+    "semaphores",
+    "events",
+    "latches",
+    "conditions",
+    "barriers",
+    "counters",
+    "lists",
+    "arrays",
+];
 
 const LOG: &[Key<Log>] = &[
     Key { name: "format", set: |log, value| assign(&mut log.format, log_format(value)) },
@@ -96,9 +116,10 @@ impl Draft {
                     self.key(&reader, value, authkey::DEFAULT_KEY_ID.into(), path.map(|path| directory.join(path)));
                 }
                 "keys" => self.keys(&mut reader, value, directory),
-                "queues" => self.objects(&mut reader, "queues", value, declare::QUEUE),
-                "kv" => self.objects(&mut reader, "kv", value, declare::KV),
-                _ => reader.unknown("", key, TOP),
+                section => match declare::KINDS.iter().find(|kind| kind.section == section) {
+                    Some(kind) => self.objects(&mut reader, value, *kind),
+                    None => reader.unknown("", key, TOP),
+                },
             }
         }
         self.mistakes.append(&mut reader.mistakes);
@@ -154,11 +175,18 @@ impl Draft {
         }
     }
 
-    fn objects(&mut self, reader: &mut Reader<'_>, section: &str, value: &Spanned<DeValue<'_>>, kind: declare::Kind) {
+    fn objects(&mut self, reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>, kind: declare::Kind) {
+        let section = kind.section;
         let Some(table) = reader.table(section, value) else { return };
         for (name, value) in as_written(table) {
             let mut options = (kind.options)();
-            reader.flat(&format!("{section}.{}", name.get_ref()), value, kind.keys, &mut options);
+            let path = format!("{section}.{}", name.get_ref());
+            reader.flat(&path, value, kind.keys, &mut options);
+            let given: Vec<&str> =
+                value.get_ref().as_table().into_iter().flat_map(|table| table.keys()).map(|key| &**key.get_ref()).collect();
+            if let Some(problem) = declare::missing(kind, &given) {
+                reader.mistake(name.span().start, format!("{path}: {problem}"));
+            }
             match name.get_ref().parse() {
                 Ok(parsed) => {
                     let place = reader.place(name.span().start);

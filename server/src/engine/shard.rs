@@ -87,11 +87,18 @@ impl Shard {
 
     /// Takes a change of an object. It is durable when the listener hears of this mark, or of a later one.
     pub fn record(&self, object: u64, change: Vec<u8>, listener: &Weak<dyn Listener>) -> Mark {
+        self.record_all([(object, change, listener.clone())])
+    }
+
+    /// Takes changes of several objects, which become durable together or not at all.
+    pub fn record_all(&self, changes: impl IntoIterator<Item = (u64, Vec<u8>, Weak<dyn Listener>)>) -> Mark {
         let mut state = self.state.lock();
-        state.newest += 1;
-        state.batch.bytes += change.len();
-        state.batch.entries.push(journal::Entry { object, change: change.into() });
-        state.batch.listeners.entry(object).or_insert_with(|| listener.clone());
+        for (object, change, listener) in changes {
+            state.newest += 1;
+            state.batch.bytes += change.len();
+            state.batch.entries.push(journal::Entry { object, change: change.into() });
+            state.batch.listeners.entry(object).or_insert(listener);
+        }
         let mark = Mark(state.newest);
         drop(state);
         self.arrived.notify_one();

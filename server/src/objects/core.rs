@@ -4,15 +4,20 @@
 //! ```text
 //! call ─► elapsed(now) ─► decide ─┬─ Answer, Refuse ──────────────────────► answer
 //!                                 ├─ Change ─► journal ─► evolve ─► settle ► answer (held until durable)
-//!                                 └─ Wait ─► line ─► asked again by settle, or overdue, cancelled, departed
+//!                                 ├─ Enter ──► journal ─► evolve ─┐
+//!                                 └─ Wait ────────────────────────┴► line ─► asked again by settle, or overdue, cancelled, departed
 //! ```
 
-use super::kind::{Decision, Departure, Kind, LINES, Line, Moment, SessionId};
+use super::kind::{Blocking, Decision, Departure, GivenUp, Kind, LINES, Line, Moment, SessionId, Together};
 use crate::engine::Mark;
-use bursar_proto::{Fault, Wait};
+use bursar_proto::{Fault, Wait, v1};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Bound,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Tells calls apart: sequences are unique within their session.
@@ -25,19 +30,81 @@ pub struct CallId {
 }
 
 /// An answer that may leave: everything it rests on is durable.
-#[derive(Debug)]
 pub struct Answer<K: Kind, T> {
     /// Where it goes.
     pub ticket: T,
     /// What it says.
-    pub result: Result<K::Reply, Fault>,
+    pub result: Result<Told<K>, Fault>,
+}
+
+/// A reply.
+pub enum Told<K: Kind> {
+    /// Of this object.
+    Own(K::Reply),
+    /// Of several objects, of which this one holds the answer back.
+    Joint(v1::answer::Reply),
+}
+
+/// A command with what must be held for it to be executed.
+#[derive(Debug)]
+pub struct Asked<C> {
+    /// The command.
+    pub command: C,
+    /// Checked whenever the command is decided.
+    pub fence: Option<Fence>,
+}
+
+impl<C> From<C> for Asked<C> {
+    fn from(command: C) -> Asked<C> {
+        Asked { command, fence: None }
+    }
+}
+
+/// A token, and where the one under which its lock is held now can be read. It is read while the object is locked that the command
+/// is for: whatever a later holder of the lock does there comes after.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    /// The name of the lock.
+    pub lock: String,
+    /// The token that the command says.
+    pub token: u64,
+    /// The token under which the lock is held; 0: none.
+    pub current: Arc<AtomicU64>,
+}
+
+impl Fence {
+    /// A fault if another token is the current one.
+    pub fn check(&self) -> Result<(), Fault> {
+        match self.current.load(Ordering::SeqCst) {
+            current if current == self.token && current != 0 => Ok(()),
+            current => Err(Fault::StaleToken { lock: self.lock.clone(), token: self.token, current }),
+        }
+    }
 }
 
 struct Waiter<K: Kind, T> {
     call: CallId,
-    command: K::Command,
+    asked: Asked<K::Command>,
+    since: Moment,
     deadline: Option<Moment>,
     ticket: T,
+}
+
+/// A call that stands in line, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Whose call.
+    pub session: SessionId,
+    /// For what it waits.
+    pub what: &'static str,
+    /// For whom.
+    pub blocking: Blocking,
+    /// Since when.
+    pub since: Moment,
+    /// Until when.
+    pub deadline: Option<Moment>,
+    /// The order of arrival.
+    pub arrival: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -97,6 +164,11 @@ impl<K: Kind, T> Core<K, T> {
         &self.kind
     }
 
+    /// Whether it serves nobody any more.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
     /// How many calls stand in line.
     pub fn waiting(&self) -> usize {
         self.places.len()
@@ -107,11 +179,12 @@ impl<K: Kind, T> Core<K, T> {
         self.held.len()
     }
 
-    /// A waiter that could be answered and was not asked: for tests and simulation, where there must be none.
+    /// A waiter that could be answered and was not asked: for tests and simulation, where there must be none. A fence that went stale
+    /// meanwhile is no answer by itself: it is looked at when the kind has something to give.
     pub fn overlooked(&self, now: Moment) -> Option<CallId> {
         self.lines.iter().zip(&self.orders).find_map(|(line, order)| {
             for waiter in line.values() {
-                match (self.kind.decide(waiter.call.session, &waiter.command, now), order) {
+                match (self.kind.decide(waiter.call.session, &waiter.asked.command, now), order) {
                     (Decision::Wait, Order::FirstComeFirstServed) => return None,
                     (Decision::Wait | Decision::StandAside, _) => {}
                     _ => return Some(waiter.call),
@@ -131,39 +204,131 @@ impl<K: Kind, T> Core<K, T> {
     }
 
     /// Decides a command, or lets it wait.
-    pub fn call(&mut self, call: CallId, command: K::Command, wait: Wait, ticket: T, turn: &mut Turn<'_, K, T>) {
+    pub fn call(&mut self, call: CallId, asked: Asked<K::Command>, wait: Wait, ticket: T, turn: &mut Turn<'_, K, T>) {
         if let Some(fault) = &self.stopped {
             return turn.out.push(Answer { ticket, result: Err(fault.clone()) });
         }
         self.pass_time(turn);
-        let line = K::line(&command);
-        let behind_others = matches!(line, Some(Line::Queue(line)) if !self.lines[usize::from(line)].is_empty());
-        let decision = if behind_others { Decision::Wait } else { self.kind.decide(call.session, &command, turn.now) };
-        match (decision, line) {
-            (Decision::Wait | Decision::StandAside, Some(line)) if behind_others || wait != Wait::Never => {
-                let place = self.park(line, call, command, wait, ticket, turn.now);
-                if behind_others {
-                    // Those in front may be standing aside.
-                    if self.ask(place.0, turn) {
-                        self.settle(turn);
-                    }
-                    if wait == Wait::Never && self.places.contains_key(&call) {
-                        self.give_up(place.0, place.1, turn);
-                    }
-                }
-            }
-            (Decision::Wait | Decision::StandAside, _) => {
-                let fault = self.kind.overdue(&command);
-                self.answer(ticket, Err(fault), turn);
-            }
-            (Decision::Answer(reply), _) => self.answer(ticket, Ok(reply), turn),
-            (Decision::Refuse(fault), _) => self.answer(ticket, Err(fault), turn),
-            (Decision::Change(change, reply), _) => {
+        let line = K::line(&asked.command);
+        let behind_others = line.is_some_and(|line| self.has_others_in_front(line));
+        let decision = match self.decide(call.session, &asked, turn.now) {
+            Decision::Answer(_) | Decision::Change(..) | Decision::StandAside if behind_others => Decision::Wait,
+            decision => decision,
+        };
+        match decision {
+            Decision::Answer(reply) => self.answer(ticket, Ok(reply), turn),
+            Decision::Refuse(fault) => self.answer(ticket, Err(fault), turn),
+            Decision::Change(change, reply) | Decision::Overtake(change, reply) => {
                 self.apply(change, turn);
                 self.answer(ticket, Ok(reply), turn);
                 self.settle(turn);
             }
+            Decision::Enter(change, command) => {
+                let deadline = deadline(wait, turn.now);
+                self.apply(change, turn);
+                let asked = Asked { command, fence: asked.fence };
+                self.park(Waiter { call, asked, since: turn.now, deadline, ticket });
+                self.settle(turn);
+                self.dismiss_overdue(turn);
+            }
+            Decision::Wait | Decision::StandAside if line.is_some() && (behind_others || wait != Wait::Never) => {
+                let deadline = deadline(wait, turn.now);
+                let (line, _) = self.park(Waiter { call, asked, since: turn.now, deadline, ticket });
+                // Those in front may be standing aside.
+                if behind_others && self.ask(line, turn) {
+                    self.settle(turn);
+                }
+                self.dismiss_overdue(turn);
+            }
+            Decision::Wait | Decision::StandAside => {
+                let fault = self.kind.overdue(&asked.command, turn.now);
+                self.answer(ticket, Err(fault), turn);
+            }
         }
+    }
+
+    /// What the kind says, unless the fence does not hold.
+    fn decide(&self, session: SessionId, asked: &Asked<K::Command>, now: Moment) -> Decision<K> {
+        match asked.fence.as_ref().map_or(Ok(()), Fence::check) {
+            Ok(()) => self.kind.decide(session, &asked.command, now),
+            Err(stale) => Decision::Refuse(stale),
+        }
+    }
+
+    fn has_others_in_front(&self, line: Line) -> bool {
+        matches!(line, Line::Queue(line) if !self.lines[usize::from(line)].is_empty())
+    }
+
+    /// Decides the steps of a transaction on this object. Nothing is changed yet.
+    pub fn decide_all(&self, caller: SessionId, commands: &[K::Command], now: Moment) -> Result<Together<K>, Fault> {
+        if let Some(fault) = &self.stopped {
+            return Err(fault.clone());
+        }
+        for command in commands {
+            if K::line(command).is_some_and(|line| self.has_others_in_front(line)) {
+                return Err(self.kind.overdue(command, now));
+            }
+        }
+        self.kind.decide_all(caller, commands, now)
+    }
+
+    /// Takes what a transaction has decided and recorded up to this mark.
+    pub fn evolve_all(&mut self, changes: Vec<K::Change>, mark: Mark, turn: &mut Turn<'_, K, T>) {
+        self.position = self.position.max(mark);
+        for change in changes {
+            self.kind.evolve(change);
+        }
+        self.settle(turn);
+    }
+
+    /// The mark on which every answer about this object rests.
+    pub fn position(&self) -> Mark {
+        self.position
+    }
+
+    /// Answers for several objects when everything up to this mark is durable.
+    pub fn answer_jointly(&mut self, mark: Mark, ticket: T, result: Result<v1::answer::Reply, Fault>, turn: &mut Turn<'_, K, T>) {
+        self.position = self.position.max(mark);
+        self.hold(Answer { ticket, result: result.map(Told::Joint) }, turn);
+    }
+
+    /// The calls in line, in the order of their arrival.
+    pub fn standing(&self) -> Vec<Standing> {
+        let lines = self.lines.iter().flatten();
+        let mut standing: Vec<_> = lines
+            .map(|(arrival, waiter)| Standing {
+                session: waiter.call.session,
+                what: K::awaited(&waiter.asked.command),
+                blocking: K::blocking(&waiter.asked.command),
+                since: waiter.since,
+                deadline: waiter.deadline,
+                arrival: *arrival,
+            })
+            .collect();
+        standing.sort_unstable_by_key(|standing| standing.arrival);
+        standing
+    }
+
+    /// The order of arrival of a call that stands in line.
+    pub fn arrival(&self, call: CallId) -> Option<u64> {
+        self.places.get(&call).map(|(_, arrival)| *arrival)
+    }
+
+    /// Takes a waiting call out of its line and answers it with this fault.
+    pub fn refuse(&mut self, call: CallId, fault: Fault, turn: &mut Turn<'_, K, T>) -> bool {
+        let Some((line, arrival)) = self.places.get(&call).copied() else { return false };
+        let waiter = self.remove(line, arrival);
+        let change = self.kind.given_up(call.session, &waiter.asked.command, GivenUp::TakenBack, turn.now);
+        self.answer(waiter.ticket, Err(fault), turn);
+        let changed = change.is_some();
+        if let Some(change) = change {
+            self.apply(change, turn);
+        }
+        // Who stood behind it may be served now.
+        if changed || self.ask(line, turn) {
+            self.settle(turn);
+        }
+        true
     }
 
     /// Lets time do its work: what is due in the kind, then deadlines of waiters.
@@ -176,6 +341,10 @@ impl<K: Kind, T> Core<K, T> {
         if changed {
             self.settle(turn);
         }
+        self.dismiss_overdue(turn);
+    }
+
+    fn dismiss_overdue(&mut self, turn: &mut Turn<'_, K, T>) {
         while let Some(&(deadline, line, arrival)) = self.deadlines.first() {
             if deadline > turn.now {
                 break;
@@ -187,14 +356,7 @@ impl<K: Kind, T> Core<K, T> {
     /// Takes a waiting call out of its line. False: it does not wait here (any more).
     pub fn cancel(&mut self, call: CallId, turn: &mut Turn<'_, K, T>) -> bool {
         self.pass_time(turn);
-        let Some((line, arrival)) = self.places.get(&call).copied() else { return false };
-        let waiter = self.remove(line, arrival);
-        self.answer(waiter.ticket, Err(Fault::Cancelled {}), turn);
-        // Who stood behind it may be served now.
-        if self.ask(line, turn) {
-            self.settle(turn);
-        }
-        true
+        self.refuse(call, Fault::Cancelled {}, turn)
     }
 
     /// A reply was decided and never reached its caller.
@@ -235,22 +397,27 @@ impl<K: Kind, T> Core<K, T> {
 
     /// Answers everybody who waits with this fault; later calls go on as usual.
     pub fn dismiss(&mut self, fault: &Fault, turn: &mut Turn<'_, K, T>) {
-        for line in &mut self.lines {
-            for (_, waiter) in std::mem::take(line) {
-                turn.out.push(Answer { ticket: waiter.ticket, result: Err(fault.clone()) });
-            }
-        }
         self.places.clear();
         self.deadlines.clear();
+        for line in 0..LINES {
+            for (_, waiter) in std::mem::take(&mut self.lines[line]) {
+                let Waiter { call, asked, ticket, .. } = waiter;
+                let change = self.kind.given_up(call.session, &asked.command, GivenUp::TakenBack, turn.now);
+                if let Some(change) = change.filter(|_| self.stopped.is_none()) {
+                    self.apply(change, turn);
+                }
+                turn.out.push(Answer { ticket, result: Err(fault.clone()) });
+            }
+        }
     }
 
     /// Ends the object: whoever waits, whatever is held and every later call gets this fault.
     pub fn stop(&mut self, fault: Fault, turn: &mut Turn<'_, K, T>) {
+        self.stopped = Some(fault.clone());
         self.dismiss(&fault, turn);
         for (_, answer) in self.held.drain(..) {
             turn.out.push(Answer { ticket: answer.ticket, result: Err(fault.clone()) });
         }
-        self.stopped = Some(fault);
     }
 
     /// The journal has come this far: answers that rest on it may leave.
@@ -266,9 +433,12 @@ impl<K: Kind, T> Core<K, T> {
         self.kind.evolve(change);
     }
 
-    /// Every answer carries the position of the object's last change, refusals and reads included: what they say may rest on it.
     fn answer(&mut self, ticket: T, result: Result<K::Reply, Fault>, turn: &mut Turn<'_, K, T>) {
-        let answer = Answer { ticket, result };
+        self.hold(Answer { ticket, result: result.map(Told::Own) }, turn);
+    }
+
+    /// Every answer carries the position of the object's last change, refusals and reads included: what they say may rest on it.
+    fn hold(&mut self, answer: Answer<K, T>, turn: &mut Turn<'_, K, T>) {
         if self.position <= self.durable {
             turn.out.push(answer);
         } else {
@@ -276,21 +446,19 @@ impl<K: Kind, T> Core<K, T> {
         }
     }
 
-    fn park(&mut self, line: Line, call: CallId, command: K::Command, wait: Wait, ticket: T, now: Moment) -> (usize, u64) {
-        let (line, order) = match line {
-            Line::Queue(line) => (usize::from(line), Order::FirstComeFirstServed),
-            Line::Crowd(line) => (usize::from(line), Order::AllAtOnce),
+    /// Puts a waiter into the line of its command; says where it stands.
+    fn park(&mut self, waiter: Waiter<K, T>) -> (usize, u64) {
+        let (line, order) = match K::line(&waiter.asked.command) {
+            Some(Line::Queue(line)) => (usize::from(line), Order::FirstComeFirstServed),
+            Some(Line::Crowd(line)) => (usize::from(line), Order::AllAtOnce),
+            None => unreachable!("a command without a line is not told to wait"),
         };
         self.orders[line] = order;
         let arrival = self.arrivals;
         self.arrivals += 1;
-        let deadline = match wait {
-            Wait::For(duration) => Some(now.after_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))),
-            Wait::Never | Wait::Forever => None,
-        };
-        self.deadlines.extend(deadline.map(|deadline| (deadline, line, arrival)));
-        self.places.insert(call, (line, arrival));
-        self.lines[line].insert(arrival, Waiter { call, command, deadline, ticket });
+        self.deadlines.extend(waiter.deadline.map(|deadline| (deadline, line, arrival)));
+        self.places.insert(waiter.call, (line, arrival));
+        self.lines[line].insert(arrival, waiter);
         (line, arrival)
     }
 
@@ -303,9 +471,19 @@ impl<K: Kind, T> Core<K, T> {
         waiter
     }
 
+    /// The deadline of a waiter has come. Where that changes the object, the waiter is asked once more and may have to stay.
     fn give_up(&mut self, line: usize, arrival: u64, turn: &mut Turn<'_, K, T>) {
+        let waiter = &self.lines[line][&arrival];
+        if let Some(change) = self.kind.given_up(waiter.call.session, &waiter.asked.command, GivenUp::Overdue, turn.now) {
+            let waiter = self.lines[line].get_mut(&arrival).expect("deadlines name waiters that are there");
+            if let Some(deadline) = waiter.deadline.take() {
+                self.deadlines.remove(&(deadline, line, arrival));
+            }
+            self.apply(change, turn);
+            return self.settle(turn);
+        }
         let waiter = self.remove(line, arrival);
-        let fault = self.kind.overdue(&waiter.command);
+        let fault = self.kind.overdue(&waiter.asked.command, turn.now);
         self.answer(waiter.ticket, Err(fault), turn);
         // Who stood behind a large request may fit; and that may be what others wait for.
         if self.ask(line, turn) {
@@ -335,7 +513,7 @@ impl<K: Kind, T> Core<K, T> {
             let Some((&arrival, waiter)) = self.lines[line].range((from, Bound::Unbounded)).next() else {
                 return changed;
             };
-            let (change, result) = match self.kind.decide(waiter.call.session, &waiter.command, turn.now) {
+            let (change, result) = match self.decide(waiter.call.session, &waiter.asked, turn.now) {
                 Decision::Wait if matches!(self.orders[line], Order::FirstComeFirstServed) => return changed,
                 Decision::Wait | Decision::StandAside => {
                     after = Some(arrival);
@@ -343,7 +521,15 @@ impl<K: Kind, T> Core<K, T> {
                 }
                 Decision::Answer(reply) => (None, Ok(reply)),
                 Decision::Refuse(fault) => (None, Err(fault)),
-                Decision::Change(change, reply) => (Some(change), Ok(reply)),
+                Decision::Change(change, reply) | Decision::Overtake(change, reply) => (Some(change), Ok(reply)),
+                Decision::Enter(change, command) => {
+                    let mut waiter = self.remove(line, arrival);
+                    waiter.asked.command = command;
+                    self.apply(change, turn);
+                    self.park(waiter);
+                    changed = true;
+                    continue;
+                }
             };
             let waiter = self.remove(line, arrival);
             if let Some(change) = change {
@@ -352,5 +538,14 @@ impl<K: Kind, T> Core<K, T> {
             }
             self.answer(waiter.ticket, result, turn);
         }
+    }
+}
+
+/// Until when a waiter stands in line; one that does not wait stands there for this moment.
+fn deadline(wait: Wait, now: Moment) -> Option<Moment> {
+    match wait {
+        Wait::Never => Some(now),
+        Wait::For(duration) => Some(now.after_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))),
+        Wait::Forever => None,
     }
 }

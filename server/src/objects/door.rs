@@ -1,13 +1,15 @@
 //! The door of the objects' room: what a session may ask, in one place for streams and unary calls alike.
 
 use super::{
+    core::Fence,
     host::{Hosted, Ticket},
     kind::SessionId,
     registry::Registry,
+    transaction::Transaction,
 };
 use bursar_proto::{
     Command, Fault, Targeted, Wait,
-    v1::{answer::Reply, call, registry as pb},
+    v1::{answer::Reply, call, registry as pb, txn},
 };
 use std::sync::{
     Arc,
@@ -17,7 +19,9 @@ use std::sync::{
 /// A call that has found its way.
 pub enum Routed {
     /// To an object.
-    Object(Arc<dyn Hosted>, Command, Wait),
+    Object(Arc<dyn Hosted>, Command, Wait, Option<Fence>),
+    /// To several objects at once.
+    Several(Transaction),
     /// To the names, which never wait.
     Names(pb::command::Verb),
 }
@@ -45,21 +49,30 @@ impl Door {
         let unknown = || Fault::UnknownVerb { verb: "this call".into() };
         let command = match command.ok_or_else(unknown)? {
             call::Command::Registry(command) => return command.verb.map(Routed::Names).ok_or_else(unknown),
-            call::Command::Queue(command) => Command::Queue(command.verb.ok_or_else(unknown)?),
-            call::Command::Kv(command) => Command::Kv(command.verb.ok_or_else(unknown)?),
+            call::Command::Txn(command) => {
+                let txn::command::Verb::Execute(request) = command.verb.ok_or_else(unknown)?;
+                return Transaction::prepare(&self.registry, request).map(Routed::Several);
+            }
+            command => Command::of_call(command).ok_or_else(unknown)?,
         };
         let host = self.registry.resolve(command.object())?;
         let wait = Wait::from_ms(command.wait_ms())?;
-        Ok(Routed::Object(host, command, wait))
+        let fence = self.registry.fence(command.fence())?;
+        Ok(Routed::Object(host, command, wait, fence))
     }
 
     /// Executes a command for an object.
-    pub fn call(&self, host: &dyn Hosted, ticket: Ticket, command: Command, wait: Wait) {
+    pub fn call(&self, host: &dyn Hosted, ticket: Ticket, command: Command, wait: Wait, fence: Option<Fence>) {
         if self.is_closing.load(Ordering::Relaxed) && wait != Wait::Never {
             // Settlements never wait and still go through.
             return ticket.answer(Err(Fault::ShuttingDown {}));
         }
-        host.call(ticket, command, wait);
+        host.call(ticket, command, wait, fence);
+    }
+
+    /// Executes a transaction.
+    pub fn execute(&self, transaction: Transaction, ticket: Ticket) {
+        transaction.execute(self.registry.world(), ticket);
     }
 
     /// Executes a command for the names. `status` is the broker's to answer.
@@ -82,6 +95,7 @@ impl Door {
                 reply::Verb::Delete(pb::DeleteReply {})
             }
             Verb::Status(_) => reply::Verb::Status(status()),
+            Verb::Waits(request) => reply::Verb::Waits(self.registry.waits(request.object.as_ref())?),
         };
         Ok(Reply::Registry(pb::Reply { verb: Some(verb) }))
     }

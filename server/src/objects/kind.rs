@@ -4,6 +4,7 @@
 //! runtime, transport, disk or client. The [host](super::host) waits, journals and answers for all kinds alike.
 
 use bursar_proto::{Fault, v1};
+use bytes::Bytes;
 use std::fmt;
 
 /// Who asks and who holds. Never used twice within one life of a broker.
@@ -35,6 +36,15 @@ pub enum Departure {
     Lost,
 }
 
+/// How a command leaves its line unanswered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GivenUp {
+    /// Its time is over.
+    Overdue,
+    /// Its caller took it back, or the broker refused it: nothing will come of it.
+    TakenBack,
+}
+
 /// Where commands stand while they cannot be answered. The number tells the lines of one object apart; it is below [`LINES`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Line {
@@ -57,6 +67,10 @@ pub enum Decision<K: Kind> {
     Wait,
     /// Not now, and those behind in the same line may be asked all the same.
     StandAside,
+    /// As `Change`, and whoever stands in line already is not waited for: what the caller asks for is its own.
+    Overtake(K::Change, K::Reply),
+    /// This changes at once, and the caller waits on with that command instead, which is asked in its own line.
+    Enter(K::Change, K::Command),
     /// Never.
     Refuse(Fault),
 }
@@ -72,15 +86,100 @@ where
             Decision::Change(change, reply) => formatter.debug_tuple("Change").field(change).field(reply).finish(),
             Decision::Wait => formatter.write_str("Wait"),
             Decision::StandAside => formatter.write_str("StandAside"),
+            Decision::Overtake(change, reply) => formatter.debug_tuple("Overtake").field(change).field(reply).finish(),
+            Decision::Enter(change, _) => formatter.debug_tuple("Enter").field(change).finish(),
             Decision::Refuse(fault) => formatter.debug_tuple("Refuse").field(fault).finish(),
         }
     }
 }
 
+/// What somebody has of an object until it is given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Who has it.
+    pub session: SessionId,
+    /// What it is: "the lock", "3 permits".
+    pub what: String,
+    /// Since when; `None`: not remembered.
+    pub since: Option<Moment>,
+    /// The token of the grant; 0: it has none.
+    pub token: u64,
+}
+
+/// Who must give something back before a waiting call can go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blocking {
+    /// Nobody in particular: anybody may bring what is waited for.
+    Anybody,
+    /// Every single one of the holders.
+    EachHolder,
+    /// Any one of the holders.
+    AnyHolder,
+}
+
+/// How two numbers are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    /// Whether it holds between these two.
+    pub fn holds(self, left: i64, right: i64) -> bool {
+        match self {
+            Comparison::Equal => left == right,
+            Comparison::NotEqual => left != right,
+            Comparison::Less => left < right,
+            Comparison::LessOrEqual => left <= right,
+            Comparison::Greater => left > right,
+            Comparison::GreaterOrEqual => left >= right,
+        }
+    }
+}
+
+/// What can be asked of an object in a transaction. Of the caller's session where it says so.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Test {
+    KeyRevision {
+        key: String,
+        revision: u64,
+    },
+    KeyValue {
+        key: String,
+        data: Bytes,
+        codec: u32,
+    },
+    KeyPresent {
+        key: String,
+        present: bool,
+    },
+    TokenHeld(u64),
+    Number {
+        comparison: Comparison,
+        value: i64,
+    },
+    IsSet(bool),
+    /// By the caller.
+    LeaseHeld(u64),
+    IsEmpty(bool),
+}
+
+/// The changes and the replies of several commands, as if they were decided one after the other.
+pub type Together<K> = (Vec<<K as Kind>::Change>, Vec<<K as Kind>::Reply>);
+
 /// A type of shared object.
 pub trait Kind: Sized + Send + 'static {
     /// What it is called on the wire and in the configuration.
     const NAME: &'static str;
+    /// Whether sessions hold it, and others wait for them: what `holdings` and `blocking` speak of.
+    const IS_HELD: bool = false;
     /// What a session asks.
     type Command: Send + 'static;
     /// What it is told.
@@ -95,7 +194,13 @@ pub trait Kind: Sized + Send + 'static {
     fn decide(&self, caller: SessionId, command: &Self::Command, now: Moment) -> Decision<Self>;
 
     /// What a command is told whose time in line is over.
-    fn overdue(&self, command: &Self::Command) -> Fault;
+    fn overdue(&self, command: &Self::Command, now: Moment) -> Fault;
+
+    /// A command leaves its line unanswered (not because its session ended, that is [`Kind::departed`]). Where this changes
+    /// something, an overdue command is asked once more, and waits on without a deadline if it still must.
+    fn given_up(&self, _caller: SessionId, _command: &Self::Command, _how: GivenUp, _now: Moment) -> Option<Self::Change> {
+        None
+    }
 
     /// Touches, and cannot fail: the same changes in the same order always lead to the same state.
     fn evolve(&mut self, change: Self::Change);
@@ -115,6 +220,59 @@ pub trait Kind: Sized + Send + 'static {
     /// What time has changed by now. Asked again until it says `None`.
     fn elapsed(&self, now: Moment) -> Option<Self::Change>;
 
+    /// Who has what of it. The one that has it longest comes first.
+    fn holdings(&self) -> Vec<Holding> {
+        Vec::new()
+    }
+
+    /// For whom this command waits, when it waits.
+    fn blocking(_command: &Self::Command) -> Blocking {
+        Blocking::Anybody
+    }
+
+    /// For what this command waits, in words: "to acquire it".
+    fn awaited(command: &Self::Command) -> &'static str;
+
+    /// Whether a wait is to be refused that could never end.
+    fn refuses_deadlock(&self) -> bool {
+        false
+    }
+
+    /// The token under which it is held exclusively now, which makes it fit for a fence; 0: it is not held so. `None`: the kind
+    /// has no such tokens.
+    fn exclusive(&self) -> Option<u64> {
+        None
+    }
+
+    /// The largest token it ever gave: no object created later gives one that is not larger.
+    fn last_token(&self) -> u64 {
+        0
+    }
+
+    /// Whether a transaction may have this command as a step: it gives nothing to hold, and does not wait.
+    fn joins(_command: &Self::Command) -> bool {
+        false
+    }
+
+    /// Decides several commands that [join](Kind::joins) as one: all of them, or the first refusal.
+    fn decide_all(&self, caller: SessionId, commands: &[Self::Command], now: Moment) -> Result<Together<Self>, Fault> {
+        let [command] = commands else {
+            let problem = format!("expected at most one step on one {} in a transaction, got {}", Self::NAME, commands.len());
+            return Err(Fault::bad_argument("then, otherwise", problem));
+        };
+        match self.decide(caller, command, now) {
+            Decision::Answer(reply) => Ok((Vec::new(), vec![reply])),
+            Decision::Change(change, reply) | Decision::Overtake(change, reply) => Ok((vec![change], vec![reply])),
+            Decision::Wait | Decision::StandAside | Decision::Enter(..) => Err(self.overdue(command, now)),
+            Decision::Refuse(fault) => Err(fault),
+        }
+    }
+
+    /// Whether a test holds; `None`: it is none for this kind.
+    fn test(&self, _caller: SessionId, _test: &Test) -> Option<bool> {
+        None
+    }
+
     /// What the object says of itself, in numbers.
     fn figures(&self) -> Vec<(&'static str, u64)>;
 
@@ -124,8 +282,8 @@ pub trait Kind: Sized + Send + 'static {
 
 /// How a kind looks on the wire and on disk. The only place of a kind that knows generated types: its `mod wire`.
 pub trait Wire: Kind {
-    /// A new object; faults when the options are of another kind or make no sense.
-    fn create(options: &v1::registry::Options) -> Result<Self, Fault>;
+    /// A new object; faults when the options are of another kind or make no sense. Its first token is larger than its epoch.
+    fn create(options: &v1::registry::Options, epoch: u64) -> Result<Self, Fault>;
 
     /// The options in full, with every default written out, so that two can be compared.
     fn options(&self) -> v1::registry::Options;

@@ -4,11 +4,11 @@
 //!   absent ── Put, SetDefault, Incr ──► present ── Delete, Clear, ttl over, bound session ended ──► absent
 //! ```
 //!
-//! It is not a database: there are no transactions over several keys, and old values are kept only as events for watchers that
-//! lag behind. Expired keys are removed by [`Kind::elapsed`] and by nothing else: **the host applies `elapsed(now)` until it says
+//! It is not a database: nothing is searched for by value, and old values are kept only as events for watchers that lag behind. Expired keys are removed by [`Kind::elapsed`] and by nothing else: **the host applies `elapsed(now)` until it says
 //! `None` before it asks `decide(.., now)`**, so that reads are never stale and an expiry has its revision before that of what
 //! follows it. [`Kind::decide`] only debug-checks this.
 
+mod draft;
 mod events;
 mod integer;
 mod invariants;
@@ -18,9 +18,12 @@ mod tests;
 mod verbs;
 mod wire;
 
-use super::kind::{Decision, Departure, Kind, Line, Moment, SessionId};
+use super::{
+    kind::{Decision, Departure, Kind, Line, Moment, SessionId, Test, Together},
+    value::Value,
+};
 use bursar_proto::Fault;
-use bytes::Bytes;
+use draft::Draft;
 use events::{Events, Happened};
 use map::Map;
 use std::sync::Arc;
@@ -36,15 +39,6 @@ const EXPIRED_MAX: u32 = 1000;
 const RESTORED_MAX: usize = 1000;
 /// Keys and values in one [`Change::Restored`], unless a single one is larger: engines bound their records.
 const RESTORED_BYTES_MAX: u64 = 1 << 20;
-
-/// What a key holds. The broker looks at it for `Incr` only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value {
-    /// The bytes.
-    pub data: Bytes,
-    /// How the client says they are to be read.
-    pub codec: u32,
-}
 
 /// A limited life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +58,7 @@ impl Ttl {
 /// What is known of a key that is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// What it holds.
+    /// What it holds. The broker looks at it for `Incr` only.
     pub value: Value,
     /// The revision that made the key present.
     pub create_revision: u64,
@@ -363,7 +357,7 @@ impl Kind for Kv {
         self.answer(caller, command, now).unwrap_or_else(Decision::Refuse)
     }
 
-    fn overdue(&self, command: &Command) -> Fault {
+    fn overdue(&self, command: &Command, _now: Moment) -> Fault {
         let what = match command {
             Command::Next { after, prefix, .. } => format!("no change under {prefix:?} after revision {after}"),
             _ => "the call".to_owned(),
@@ -421,6 +415,40 @@ impl Kind for Kv {
     fn elapsed(&self, now: Moment) -> Option<Change> {
         let is_due = self.due().is_some_and(|due| due <= now);
         is_due.then_some(Change::Expired { until: now, keys_max: EXPIRED_MAX })
+    }
+
+    fn awaited(_command: &Command) -> &'static str {
+        "for a change of a key"
+    }
+
+    /// The verbs of a single key.
+    fn joins(command: &Command) -> bool {
+        match command {
+            Command::Get { .. } | Command::Put(_) | Command::SetDefault(_) => true,
+            Command::Delete { .. } | Command::Contains { .. } | Command::Incr { .. } => true,
+            Command::Len { .. } | Command::Scan { .. } | Command::Clear { .. } => false,
+            Command::Expire { .. } | Command::Next { .. } => false,
+        }
+    }
+
+    /// As one after the other: each sees what those before it change, and finds the room that they leave.
+    fn decide_all(&self, caller: SessionId, commands: &[Command], now: Moment) -> Result<Together<Kv>, Fault> {
+        let steps = Draft::of(self).steps(caller, commands, now)?;
+        let (changes, replies): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        Ok((changes.into_iter().flatten().collect(), replies))
+    }
+
+    fn test(&self, _caller: SessionId, test: &Test) -> Option<bool> {
+        match test {
+            Test::KeyRevision { key, revision } => {
+                Some(self.map.get(key).map_or(0, |stored| stored.modify_revision) == *revision)
+            }
+            Test::KeyPresent { key, present } => Some(self.map.get(key).is_some() == *present),
+            Test::KeyValue { key, data, codec } => {
+                Some(self.map.get(key).is_some_and(|stored| stored.value.data == *data && stored.value.codec == *codec))
+            }
+            _ => None,
+        }
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {

@@ -8,14 +8,16 @@
 //!          parked ◄── park, limits        parked ──unpark──► ready
 //! ```
 //!
-//! This file decides; `state` holds the items and evolves; `wire` is the form on the wire and on disk.
+//! This file decides, and `together` decides several commands as one; `state` holds the items and evolves; `wire` is the form on
+//! the wire and on disk.
 
 mod state;
 #[cfg(test)]
 mod tests;
+mod together;
 mod wire;
 
-use super::kind::{Decision, Departure, Kind, Line, Moment, SessionId};
+use super::kind::{Decision, Departure, Holding, Kind, Line, Moment, SessionId, Test, Together};
 use bursar_proto::{Fault, limits};
 use bytes::Bytes;
 use state::Batch;
@@ -29,6 +31,8 @@ const JOIN: Line = Line::Queue(2);
 
 /// The longest delay that failures grow to by themselves.
 const RETRY_DELAY_MS_MAX: u64 = 3_600_000;
+/// Queued items that one call parks by id: each is searched for in the whole queue.
+const PARK_IDS_MAX: usize = 100;
 
 /// How a queue behaves; every number is written out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,7 +259,7 @@ impl Kind for Queue {
         }
     }
 
-    fn overdue(&self, command: &Command) -> Fault {
+    fn overdue(&self, command: &Command, _now: Moment) -> Fault {
         match command {
             Command::Get { .. } => Fault::Empty {},
             Command::Put(_) => {
@@ -305,6 +309,46 @@ impl Kind for Queue {
         }
     }
 
+    fn holdings(&self) -> Vec<Holding> {
+        self.leases_by_session()
+            .into_iter()
+            .map(|(session, count)| {
+                let what = if count == 1 { "1 item".to_owned() } else { format!("{count} items") };
+                Holding { session, what, since: None, token: 0 }
+            })
+            .collect()
+    }
+
+    fn joins(command: &Command) -> bool {
+        match command {
+            Command::Put(_) | Command::Done { .. } | Command::DoneOldest { .. } => true,
+            Command::Return { .. } | Command::Park { .. } => true,
+            Command::Get { .. } | Command::Start { .. } | Command::Join | Command::Close { .. } => false,
+            Command::Unpark { .. } | Command::Discard { .. } | Command::Parked { .. } => false,
+            Command::Stats | Command::Peek { .. } | Command::Purge | Command::Pause { .. } => false,
+        }
+    }
+
+    fn decide_all(&self, caller: SessionId, commands: &[Command], now: Moment) -> Result<Together<Queue>, Fault> {
+        self.decide_together(caller, commands, now)
+    }
+
+    fn test(&self, caller: SessionId, test: &Test) -> Option<bool> {
+        match test {
+            Test::LeaseHeld(lease) => Some(self.holds(caller, *lease)),
+            Test::IsEmpty(is_empty) => Some((self.queued() == 0) == *is_empty),
+            _ => None,
+        }
+    }
+
+    fn awaited(command: &Command) -> &'static str {
+        match command {
+            Command::Get { .. } => "for an item",
+            Command::Put(_) => "for room",
+            _ => "until all items are done",
+        }
+    }
+
     fn figures(&self) -> Vec<(&'static str, u64)> {
         let stats = self.stats(Moment(0));
         vec![
@@ -329,34 +373,41 @@ fn change_if(news: bool, change: Change, reply: Reply) -> Verdict {
 }
 
 impl Queue {
-    /// Takes as many from the front of the batch as there is room for.
     fn decide_put(&self, items: &[NewItem], now: Moment) -> Verdict {
+        self.batch(items, now).map_or_else(Decision::Refuse, Batch::decision)
+    }
+
+    /// As many from the front as there is room for.
+    fn batch<'i>(&self, items: impl IntoIterator<Item = &'i NewItem> + Clone, now: Moment) -> Result<Batch<'_>, Fault> {
         if self.is_closed() {
-            return Decision::Refuse(Fault::Closed {});
+            return Err(Fault::Closed {});
         }
-        if let Some(fault) = items.iter().find_map(|item| self.never_fits(item)) {
-            return Decision::Refuse(fault);
+        if let Some(fault) = items.clone().into_iter().find_map(|item| self.never_fits(item)) {
+            return Err(fault);
         }
         let mut batch = Batch::new(self);
-        let mut taken_keys: HashMap<&Bytes, (u64, bool)> = HashMap::new();
+        let mut taken_keys: HashMap<&Bytes, (u64, Option<u64>)> = HashMap::new();
         for item in items {
             // A key twice in one batch: what the first one became, nobody can have leased since.
             let holder = || taken_keys.get(&item.unique_key).copied().or_else(|| self.holder_of_key(&item.unique_key));
             let holder = if item.unique_key.is_empty() { None } else { holder() };
             let room = match holder {
-                Some((id, queued)) => batch.add_again(item, id, queued),
+                Some((id, size)) => batch.add_again(item, id, size),
                 None => batch.add(item, now),
             };
             if !room {
                 break;
             }
             if !item.unique_key.is_empty() {
-                let is_queued = holder.is_none_or(|(_, queued)| queued);
+                let size = match (holder, item.on_duplicate) {
+                    (None, _) | (Some((_, Some(_))), OnDuplicate::Replace) => Some(item.size()),
+                    (Some((_, size)), _) => size,
+                };
                 let id = *batch.ids.last().expect("it was just added");
-                taken_keys.entry(&item.unique_key).or_insert((id, is_queued));
+                taken_keys.insert(&item.unique_key, (id, size));
             }
         }
-        batch.decision()
+        Ok(batch)
     }
 
     fn never_fits(&self, item: &NewItem) -> Option<Fault> {

@@ -1,14 +1,26 @@
 //! The names: which objects there are. It knows the kinds by one list, `create`, and nothing of what they do.
 
 use super::{
+    array::Array,
+    barrier::Barrier,
+    condition::Condition,
+    core::Fence,
+    counter::Counter,
+    event::Event,
     host::{Host, Hosted, World},
     kind::{Moment, SessionId, Wire},
     kv::Kv,
+    latch::Latch,
+    list::List,
+    lock::Lock,
     queue::Queue,
+    rwlock::Rwlock,
+    semaphore::Semaphore,
+    waits,
 };
 use bursar_proto::{
-    Fault, Name, kind_of,
-    v1::{ObjectRef, registry as pb, registry::options},
+    Fault, KINDS, Name, kind_of, option_fields,
+    v1::{self, ObjectRef, registry as pb, registry::options},
 };
 use dashmap::{DashMap, Entry};
 use std::{
@@ -42,12 +54,25 @@ struct Registered {
 /// The list of kinds: an object for these options.
 fn create(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) -> Result<Arc<dyn Hosted>, Fault> {
     fn start<K: Wire>(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) -> Result<Arc<dyn Hosted>, Fault> {
-        Ok(Host::start(name.clone(), epoch, K::create(options)?, world.clone()))
+        Ok(Host::start(name.clone(), epoch, K::create(options, epoch)?, world.clone()))
     }
     match &options.kind {
         Some(options::Kind::Queue(_)) => start::<Queue>(name, epoch, options, world),
         Some(options::Kind::Kv(_)) => start::<Kv>(name, epoch, options, world),
-        None => Err(Fault::bad_argument("options", "expected the options of a kind (queue, kv) to create an object")),
+        Some(options::Kind::Lock(_)) => start::<Lock>(name, epoch, options, world),
+        Some(options::Kind::Rwlock(_)) => start::<Rwlock>(name, epoch, options, world),
+        Some(options::Kind::Semaphore(_)) => start::<Semaphore>(name, epoch, options, world),
+        Some(options::Kind::Event(_)) => start::<Event>(name, epoch, options, world),
+        Some(options::Kind::Latch(_)) => start::<Latch>(name, epoch, options, world),
+        Some(options::Kind::Condition(_)) => start::<Condition>(name, epoch, options, world),
+        Some(options::Kind::Barrier(_)) => start::<Barrier>(name, epoch, options, world),
+        Some(options::Kind::Counter(_)) => start::<Counter>(name, epoch, options, world),
+        Some(options::Kind::List(_)) => start::<List>(name, epoch, options, world),
+        Some(options::Kind::Array(_)) => start::<Array>(name, epoch, options, world),
+        None => Err(Fault::bad_argument(
+            "options",
+            format!("expected the options of a kind ({}) to create an object", KINDS.join(", ")),
+        )),
     }
 }
 
@@ -108,7 +133,7 @@ impl Registry {
             Entry::Vacant(entry) if mode == pb::Mode::Open => Err(Fault::NoSuchObject { name: entry.key().to_string() }),
             Entry::Vacant(_) if is_full => Err(Fault::LimitReached { what: "objects".into(), limit: self.objects_max as u64 }),
             Entry::Vacant(entry) => {
-                let epoch = self.next_epoch.fetch_add(1, Ordering::Relaxed);
+                let epoch = self.next_epoch.fetch_add(1, Ordering::SeqCst);
                 let host = create(entry.key(), epoch, &options, &self.world)?;
                 let reply = pb::OpenReply { epoch, created: true, options: Some(host.options()) };
                 self.ephemeral.fetch_add(usize::from(ephemeral), Ordering::SeqCst);
@@ -132,8 +157,8 @@ impl Registry {
             _ => {}
         }
         // Another object of these options, so that defaults on both sides are written out.
-        let wished = fields(&create(name, 0, options, &self.world)?.options());
-        let actual = fields(&host.options());
+        let wished = option_fields(&create(name, 0, options, &self.world)?.options());
+        let actual = option_fields(&host.options());
         match wished.into_iter().zip(actual).find(|(wished, actual)| wished != actual) {
             Some(((what, expected), (_, actual))) => mismatch(&what, expected, actual),
             None => Ok(()),
@@ -184,13 +209,48 @@ impl Registry {
         })
     }
 
+    /// Who waits for what, of one object or of all.
+    pub fn waits(&self, object: Option<&ObjectRef>) -> Result<pb::WaitsReply, Fault> {
+        let hosts = match object {
+            Some(_) => vec![self.resolve(object)?],
+            None => self.objects.iter().map(|entry| entry.value().host.clone()).collect(),
+        };
+        Ok(waits::show(&hosts, object.is_some(), &self.world))
+    }
+
+    /// What must be held for a request to be executed.
+    pub fn fence(&self, fence: Option<&v1::Fence>) -> Result<Option<Fence>, Fault> {
+        let Some(fence) = fence else { return Ok(None) };
+        let host = self.resolve(fence.lock.as_ref())?;
+        let no_tokens = || {
+            let (name, kind) = (host.name(), host.kind());
+            Fault::bad_argument("fence", format!("expected a lock or rwlock, and {:?} is a {kind}", name.as_str()))
+        };
+        let current = host.exclusive().ok_or_else(no_tokens)?;
+        Ok(Some(Fence { lock: host.name().to_string(), token: fence.token, current }))
+    }
+
+    /// What all objects share.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
     /// Deletes an object: whoever waits for it is told that it is gone.
     pub fn delete(&self, object: Option<&ObjectRef>) -> Result<(), Fault> {
         let host = self.resolve(object)?;
-        let removed = self.objects.remove_if(host.name(), |_, registered| registered.host.epoch() == host.epoch());
-        if let Some((name, registered)) = removed {
+        let mut retired = None;
+        let removed = self.objects.remove_if(host.name(), |name, registered| {
+            let is_same = registered.host.epoch() == host.epoch();
+            if is_same {
+                retired = Some(self.retire(name, &*registered.host));
+            }
+            is_same
+        });
+        if let Some((_, registered)) = removed {
             self.ephemeral.fetch_sub(usize::from(registered.openers.is_some()), Ordering::SeqCst);
-            retire(&name, &*host);
+        }
+        if let Some(deliver) = retired {
+            deliver();
         }
         Ok(())
     }
@@ -208,14 +268,21 @@ impl Registry {
         self.objects.retain(|name, registered| {
             let orphaned = orphaned(registered);
             if orphaned {
-                gone.push((name.clone(), registered.host.clone()));
+                gone.push(self.retire(name, &*registered.host));
             }
             !orphaned
         });
         self.ephemeral.fetch_sub(gone.len(), Ordering::SeqCst);
-        for (name, host) in gone {
-            retire(&name, &*host);
-        }
+        gone.into_iter().for_each(|deliver| deliver());
+    }
+
+    /// An object goes, while its name is still taken: whatever has the name next gives larger tokens than it gave. What is given
+    /// back tells those who wait.
+    fn retire(&self, name: &Name, host: &dyn Hosted) -> Box<dyn FnOnce()> {
+        tracing::info!(object = %name, epoch = host.epoch(), "deleted");
+        let (last_token, deliver) = host.stop(Fault::Gone { name: name.to_string(), old_epoch: host.epoch(), new_epoch: 0 });
+        self.next_epoch.fetch_max(last_token + 1, Ordering::SeqCst);
+        deliver
     }
 
     /// Answers everybody who waits for anything.
@@ -225,21 +292,4 @@ impl Registry {
             host.dismiss(fault);
         }
     }
-}
-
-fn retire(name: &Name, host: &dyn Hosted) {
-    tracing::info!(object = %name, epoch = host.epoch(), "deleted");
-    host.stop(Fault::Gone { name: name.to_string(), old_epoch: host.epoch(), new_epoch: 0 });
-}
-
-/// The options as (field, value), in the order of the contract.
-fn fields(options: &pb::Options) -> Vec<(String, String)> {
-    let text = match &options.kind {
-        Some(options::Kind::Queue(options)) => format!("{options:?}"),
-        Some(options::Kind::Kv(options)) => format!("{options:?}"),
-        None => String::new(),
-    };
-    let inner = text.split_once('{').map_or("", |(_, inner)| inner).trim_end_matches('}');
-    let pairs = inner.split(',').filter_map(|pair| pair.split_once(':'));
-    pairs.map(|(field, value)| (field.trim().to_owned(), value.trim().to_owned())).collect()
 }

@@ -98,7 +98,7 @@ struct State {
 }
 
 struct Call {
-    /// `None`: the names.
+    /// `None`: the names, or several objects; or what the answer gave was taken back.
     host: Option<Weak<dyn Hosted>>,
     answer: Progress,
 }
@@ -279,12 +279,13 @@ impl Session {
                 drop(state);
                 host.map(|host| host.cancel(call));
             }
-            Some(Call { host: Some(host), answer: Progress::Answered { entry, .. } }) => {
-                let (host, entry) = (host.upgrade(), entry.clone());
+            Some(Call { host: host @ Some(_), answer: Progress::Answered { entry, .. } }) => {
+                // Once: the next Cancel of this call would take back another level of a reentrant lock.
+                let (host, entry) = (host.take().and_then(|host| host.upgrade()), entry.clone());
                 drop(state);
                 unhear(self.id, host, entry);
             }
-            // The names give nothing that could be taken back.
+            // The names give nothing that could be taken back, and what was taken back is nobody's any more.
             Some(Call { host: None, .. }) | None => {}
         }
     }
@@ -394,7 +395,7 @@ impl Inbox for Session {
         let Progress::Waiting { is_cancelled } = call.answer else { return };
         call.answer = Progress::Answered { entry: entry.clone(), is_sent: false };
         // The answer and the cancel have crossed.
-        let crossed = if is_cancelled { call.host() } else { None };
+        let crossed = if is_cancelled { call.host.take().and_then(|host| host.upgrade()) } else { None };
         state.waiting -= 1;
         state.answered_bytes += entry.len();
         state.push(sequence, entry.clone());

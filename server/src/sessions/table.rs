@@ -8,6 +8,7 @@ use crate::{
         door::{Door, Routed},
         host::{Inbox, Ticket},
         kind::{Departure, Moment, SessionId},
+        waits::Callers,
     },
     transport::Connection,
 };
@@ -16,7 +17,10 @@ use bursar_proto::{
     v1::{self, call, registry as pb, server_entry},
 };
 use dashmap::DashMap;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 /// How often silence is looked for. Half of the 250 ms within which the end of a silent session must be noticed, less a margin.
 const LOOK: Duration = Duration::from_millis(100);
@@ -58,8 +62,11 @@ pub struct Table {
 
 impl Table {
     /// No sessions.
-    pub fn new(door: Arc<Door>, clock: Clock, settings: Settings) -> Table {
-        Table { sessions: DashMap::new(), door, clock, settings, connections: Arc::default() }
+    pub fn new(door: Arc<Door>, clock: Clock, settings: Settings) -> Arc<Table> {
+        let table = Arc::new(Table { sessions: DashMap::new(), door, clock, settings, connections: Arc::default() });
+        let callers: Weak<Table> = Arc::downgrade(&table);
+        table.door.registry().world().directory.ask(callers);
+        table
     }
 
     /// The limits as `Opened` says them.
@@ -152,6 +159,10 @@ impl Table {
         let routed = self.door.route(command);
         let host = match &routed {
             Ok(Routed::Object(host, ..)) => Some(host),
+            Ok(Routed::Several(transaction)) => {
+                transaction.hosts().iter().for_each(|host| session.touch(host));
+                None
+            }
             _ => None,
         };
         match session.begin(sequence, host) {
@@ -162,9 +173,13 @@ impl Table {
         match routed {
             Err(fault) => session.deliver(sequence, Err(fault)),
             Ok(Routed::Names(verb)) => session.deliver(sequence, self.name(session, verb)),
-            Ok(Routed::Object(host, command, wait)) => {
+            Ok(Routed::Object(host, command, wait, fence)) => {
                 let call = CallId { session: session.id, sequence };
-                self.door.call(&*host, Ticket { call, inbox: session.clone() }, command, wait);
+                self.door.call(&*host, Ticket { call, inbox: session.clone() }, command, wait, fence);
+            }
+            Ok(Routed::Several(transaction)) => {
+                let call = CallId { session: session.id, sequence };
+                self.door.execute(transaction, Ticket { call, inbox: session.clone() });
             }
         }
     }
@@ -246,6 +261,15 @@ impl Table {
         for session in self.all().iter().filter(|session| is_silent(session, now)) {
             self.end(session, Departure::Lost, &format!("nothing was heard of it for {} ms", session.ttl_ms));
         }
+    }
+}
+
+impl Callers for Table {
+    fn party(&self, session: SessionId) -> Option<pb::Party> {
+        let session = self.sessions.get(&session).map(|entry| entry.value().clone())?;
+        let Caller { label, process, peer } = &session.caller;
+        let label = if process.pid == 0 { format!("{label} from {peer}") } else { label.clone() };
+        Some(pb::Party { session: session.id.0, label, pid: process.pid, host: process.host.clone() })
     }
 }
 

@@ -17,10 +17,22 @@ use crate::{
 use bursar_proto::{
     Fault, limits,
     v1::{
-        answer, call,
+        answer,
+        array::{self, array_server::Array},
+        barrier::{self, barrier_server::Barrier},
+        call,
+        condition::{self, condition_server::Condition},
+        counter::{self, counter_server::Counter},
+        event::{self, event_server::Event},
         kv::{self, kv_server::Kv},
+        latch::{self, latch_server::Latch},
+        list::{self, list_server::List},
+        lock::{self, lock_server::Lock},
         queue::{self, queue_server::Queue},
         registry::{self, registry_server::Registry},
+        rwlock::{self, rwlock_server::Rwlock},
+        semaphore::{self, semaphore_server::Semaphore},
+        txn::{self, txn_server::Txn},
     },
 };
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -39,7 +51,8 @@ pub struct Unary {
 /// One call under way. Dropped with the handler's future, which tonic drops when its client hangs up.
 struct UnaryCall {
     id: CallId,
-    host: Weak<dyn Hosted>,
+    /// `None`: it is for several objects, and gives nothing that could be taken back.
+    host: Option<Weak<dyn Hosted>>,
     inbox: Arc<OneAnswer>,
     answer: oneshot::Receiver<Result<answer::Reply, Fault>>,
     is_over: bool,
@@ -47,7 +60,7 @@ struct UnaryCall {
 
 struct OneAnswer {
     session: Arc<Session>,
-    host: Weak<dyn Hosted>,
+    host: Option<Weak<dyn Hosted>>,
     /// Taken by the answer or by the end of the call, whichever comes first; the answer is sent under this lock.
     sender: Mutex<Option<oneshot::Sender<Result<answer::Reply, Fault>>>>,
 }
@@ -61,7 +74,7 @@ impl Inbox for OneAnswer {
         };
         drop(sender);
         // The call is gone, so that what its answer gave is taken back.
-        if let (Some(Ok(reply)), Some(host)) = (unsent, self.host.upgrade()) {
+        if let (Some(Ok(reply)), Some(host)) = (unsent, self.host.as_ref().and_then(Weak::upgrade)) {
             host.unheard(self.session.id, reply);
         }
     }
@@ -73,7 +86,7 @@ impl Inbox for OneAnswer {
 
 impl Drop for UnaryCall {
     fn drop(&mut self) {
-        let Some(host) = self.host.upgrade().filter(|_| !self.is_over) else { return };
+        let Some(host) = self.host.as_ref().and_then(Weak::upgrade).filter(|_| !self.is_over) else { return };
         if host.cancel(self.id) {
             return;
         }
@@ -85,23 +98,40 @@ impl Drop for UnaryCall {
     }
 }
 
+impl UnaryCall {
+    fn new(connection: &Connection, session: Arc<Session>, host: Option<&Arc<dyn Hosted>>) -> (UnaryCall, Ticket) {
+        let id = CallId { session: session.id, sequence: connection.next_sequence() };
+        let (sender, answer) = oneshot::channel();
+        let host = host.map(Arc::downgrade);
+        let inbox = Arc::new(OneAnswer { session, host: host.clone(), sender: Mutex::new(Some(sender)) });
+        let ticket = Ticket { call: id, inbox: inbox.clone() };
+        (UnaryCall { id, host, inbox, answer, is_over: false }, ticket)
+    }
+
+    async fn answer(&mut self) -> Result<answer::Reply, Fault> {
+        let result = (&mut self.answer).await;
+        self.is_over = true;
+        result.unwrap_or_else(|_| Err(Fault::SessionEnded { reason: "the object stopped".into() }))
+    }
+}
+
 impl Unary {
     async fn call(&self, connection: &Arc<Connection>, command: call::Command) -> Result<answer::Reply, Fault> {
         let session = connection.implicit_session(|| self.table.open_unary(connection))?;
         match self.table.door.route(Some(command))? {
             Routed::Names(verb) => self.table.name(&session, verb),
-            Routed::Object(host, command, wait) => {
-                let id = CallId { session: session.id, sequence: connection.next_sequence() };
+            Routed::Object(host, command, wait, fence) => {
                 session.touch(&host);
-                let (sender, answer) = oneshot::channel();
-                let inbox = Arc::new(OneAnswer { session, host: Arc::downgrade(&host), sender: Mutex::new(Some(sender)) });
-                let ticket = Ticket { call: id, inbox: inbox.clone() };
-                let mut call = UnaryCall { id, host: Arc::downgrade(&host), inbox, answer, is_over: false };
-                self.table.door.call(&*host, ticket, command, wait);
-                let result = (&mut call.answer).await;
-                call.is_over = true;
-                let result = result.unwrap_or_else(|_| Err(Fault::SessionEnded { reason: "the object stopped".into() }));
-                fitting(&*host, id.session, result?)
+                let (mut call, ticket) = UnaryCall::new(connection, session, Some(&host));
+                self.table.door.call(&*host, ticket, command, wait, fence);
+                let reply = call.answer().await?;
+                fitting(&*host, call.id.session, reply)
+            }
+            Routed::Several(transaction) => {
+                transaction.hosts().iter().for_each(|host| session.touch(host));
+                let (mut call, ticket) = UnaryCall::new(connection, session, None);
+                self.table.door.execute(transaction, ticket);
+                call.answer().await
             }
         }
     }
@@ -124,10 +154,14 @@ impl Unary {
 /// A reply that no unary message can carry would never arrive: what it gave is taken back, and the caller is told.
 fn fitting(host: &dyn Hosted, caller: SessionId, reply: answer::Reply) -> Result<answer::Reply, Fault> {
     use kv::reply::Verb::{Delete, Put};
+    use list::reply::Verb::Pop;
     let limit = limits::MESSAGE_BYTES_MAX;
     let size = reply.encoded_len();
-    // What these two have done stays done: no fault may say otherwise, and the transport's own error does not.
-    let has_changed = matches!(&reply, answer::Reply::Kv(kv::Reply { verb: Some(Put(_) | Delete(_)) }));
+    // What these have done stays done: no fault may say otherwise, and the transport's own error does not.
+    let has_changed = matches!(
+        &reply,
+        answer::Reply::Kv(kv::Reply { verb: Some(Put(_) | Delete(_)) }) | answer::Reply::List(list::Reply { verb: Some(Pop(_)) })
+    );
     if size <= limit || has_changed {
         return Ok(reply);
     }
@@ -170,6 +204,7 @@ verbs!(registry Registry {}:
     describe Describe DescribeRequest DescribeReply,
     delete Delete DeleteRequest DeleteReply,
     status Status StatusRequest StatusReply,
+    waits Waits WaitsRequest WaitsReply,
 );
 
 verbs!(queue Queue {}:
@@ -210,6 +245,83 @@ verbs!(kv Kv {
     incr Incr IncrRequest IncrReply,
     expire Expire ExpireRequest ExpireReply,
     next Next NextRequest NextReply,
+);
+
+verbs!(lock Lock {}:
+    acquire Acquire AcquireRequest AcquireReply,
+    release Release ReleaseRequest ReleaseReply,
+);
+
+verbs!(rwlock Rwlock {}:
+    acquire Acquire AcquireRequest AcquireReply,
+    release Release ReleaseRequest ReleaseReply,
+    downgrade Downgrade DowngradeRequest DowngradeReply,
+);
+
+verbs!(semaphore Semaphore {}:
+    acquire Acquire AcquireRequest AcquireReply,
+    release Release ReleaseRequest ReleaseReply,
+    add Add AddRequest AddReply,
+);
+
+verbs!(event Event {}:
+    set Set SetRequest SetReply,
+    clear Clear ClearRequest ClearReply,
+    get Get GetRequest GetReply,
+    wait Wait WaitRequest WaitReply,
+);
+
+verbs!(latch Latch {}:
+    count_down CountDown CountDownRequest CountDownReply,
+    get Get GetRequest GetReply,
+    wait Wait WaitRequest WaitReply,
+);
+
+verbs!(condition Condition {}:
+    acquire Acquire AcquireRequest AcquireReply,
+    release Release ReleaseRequest ReleaseReply,
+    wait Wait WaitRequest WaitReply,
+    notify Notify NotifyRequest NotifyReply,
+);
+
+verbs!(barrier Barrier {}:
+    wait Wait WaitRequest WaitReply,
+    abort Abort AbortRequest AbortReply,
+    reset Reset ResetRequest ResetReply,
+    get Get GetRequest GetReply,
+);
+
+verbs!(counter Counter {}:
+    get Get GetRequest GetReply,
+    add Add AddRequest AddReply,
+    set Set SetRequest SetReply,
+    compare_and_set CompareAndSet CompareAndSetRequest CompareAndSetReply,
+);
+
+verbs!(list List {}:
+    get Get GetRequest GetReply,
+    read Read ReadRequest ReadReply,
+    set Set SetRequest SetReply,
+    replace Replace ReplaceRequest ReplaceReply,
+    extend Extend ExtendRequest ExtendReply,
+    insert Insert InsertRequest InsertReply,
+    pop Pop PopRequest PopReply,
+    delete Delete DeleteRequest DeleteReply,
+    remove Remove RemoveRequest RemoveReply,
+    index Index IndexRequest IndexReply,
+    count Count CountRequest CountReply,
+    reverse Reverse ReverseRequest ReverseReply,
+    len Len LenRequest LenReply,
+);
+
+verbs!(array Array {}:
+    get Get GetRequest GetReply,
+    set Set SetRequest SetReply,
+    add Add AddRequest AddReply,
+);
+
+verbs!(txn Txn {}:
+    execute Execute ExecuteRequest ExecuteReply,
 );
 
 /// `Next` in a loop, with the map read afresh where events are missing.

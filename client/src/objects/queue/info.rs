@@ -187,8 +187,8 @@ impl<T: Payload> Queue<T> {
 
     /// Puts queued items aside by their ids. Gives the ids that were not in the queue.
     pub async fn park(&self, ids: &[u64], why: impl Into<String>) -> Result<Vec<u64>> {
-        let object = self.handle.object();
-        let request = wire::ParkRequest { object, leases: Vec::new(), ids: ids.to_vec(), why: why.into() };
+        let (fence, object) = (self.handle.fence(), self.handle.object());
+        let request = wire::ParkRequest { fence, object, leases: Vec::new(), ids: ids.to_vec(), why: why.into() };
         let wire::ParkReply { not_held: _, not_found } = self.handle.call(request).await?;
         Ok(not_found)
     }

@@ -3,7 +3,7 @@
 use super::{Handle, wire};
 use crate::{
     Error, Payload, Raw, Result,
-    objects::{to_ms, to_time},
+    objects::{Settled, to_ms, to_time},
 };
 use bursar_proto::{Fault, limits};
 use std::{
@@ -52,51 +52,84 @@ pub struct Lease<T> {
 const DONE: &str = "queue.done";
 
 /// The part that has to be settled.
-pub(super) struct Held {
+pub(in crate::objects) struct Held {
     handle: Handle,
     lease: u64,
-    settled: bool,
+    settled: Settled,
 }
 
 impl Held {
     fn new(handle: &Handle, lease: u64) -> Held {
         handle.manager().session().hold();
-        Held { handle: handle.clone(), lease, settled: false }
+        Held { handle: handle.clone(), lease, settled: Settled::default() }
     }
 
-    fn give_back(&self, reason: wire::Reason, delay: Option<Duration>, why: String) -> wire::ReturnRequest {
-        let object = self.handle.object();
-        wire::ReturnRequest { object, leases: vec![self.lease], reason: reason.into(), delay_ms: delay.map(to_ms), why }
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub fn settled(&self) -> &Settled {
+        &self.settled
+    }
+
+    pub fn done_request(&self) -> wire::DoneRequest {
+        wire::DoneRequest { object: self.handle.object(), leases: vec![self.lease], oldest: 0, fence: self.handle.fence() }
+    }
+
+    pub fn return_request(&self, reason: wire::Reason, delay: Option<Duration>, why: String) -> wire::ReturnRequest {
+        wire::ReturnRequest {
+            object: self.handle.object(),
+            leases: vec![self.lease],
+            reason: reason.into(),
+            delay_ms: delay.map(to_ms),
+            why,
+            fence: self.handle.fence(),
+        }
+    }
+
+    pub fn park_request(&self, why: String) -> wire::ParkRequest {
+        let (object, leases) = (self.handle.object(), vec![self.lease]);
+        wire::ParkRequest { object, leases, ids: Vec::new(), why, fence: self.handle.fence() }
+    }
+
+    /// Gives the item back as failed, in the background. Without a fence: a stale one must not keep the item from the others.
+    fn fail(&self, why: String) {
+        let request = self.return_request(wire::Reason::Failed, None, why);
+        self.handle.tell(wire::ReturnRequest { fence: None, ..request });
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if !self.settled {
-            self.handle.tell(self.give_back(wire::Reason::Failed, None, "dropped".to_owned()));
+        if !self.settled.is_set() {
+            self.fail("dropped".to_owned());
         }
         self.handle.manager().session().let_go();
     }
 }
 
 /// Settles leases of one queue. An error that one is not held waits until all are told of.
-pub(super) async fn settle_as_done(handle: &Handle, mut all: Vec<Held>) -> Result<()> {
-    if let Some(stranger) = all.iter().find(|held| !held.handle.is_same(handle)) {
+pub(super) async fn settle_as_done(handle: &Handle, all: Vec<Held>) -> Result<()> {
+    let is_stranger = |held: &&Held| !held.handle.is_same(handle) || !handle.is_under_fence_of(&held.handle);
+    if let Some(stranger) = all.iter().find(is_stranger) {
         let (lease, name) = (stranger.lease, stranger.handle.name());
-        let problem = format!("expected leases of this queue from this session, got lease {lease} of another handle on {name:?}");
+        let problem = format!(
+            "expected leases of this queue from this session, under no other fence, got lease {lease} of another handle on {name:?}"
+        );
         return Err(Error::refused(Fault::bad_argument("leases", problem), DONE, handle.name()));
     }
     let mut outcome = Ok(());
-    for some in all.chunks_mut(limits::BATCH_MAX) {
+    for some in all.chunks(limits::BATCH_MAX) {
         let leases = some.iter().map(|held| held.lease).collect();
-        let told = match handle.call(wire::DoneRequest { object: handle.object(), leases, oldest: 0 }).await {
+        let request = wire::DoneRequest { object: handle.object(), leases, oldest: 0, fence: handle.fence() };
+        let told = match handle.call(request).await {
             Ok(wire::DoneReply { not_held }) => not_held
                 .first()
                 .map_or(Ok(()), |lease| Err(Error::refused(Fault::NotHeld { lease: *lease }, DONE, handle.name()))),
             Err(error) if matches!(error.fault(), Some(Fault::NotHeld { .. })) => Err(error),
             Err(error) => return Err(error),
         };
-        some.iter_mut().for_each(|held| held.settled = true);
+        some.iter().for_each(|held| held.settled.set());
         outcome = outcome.and(told);
     }
     outcome
@@ -106,12 +139,12 @@ impl<T: Payload> Lease<T> {
     /// An item that cannot be decoded goes back as failed, with the problem in its history.
     pub(super) fn new(handle: &Handle, item: wire::Leased) -> Result<Lease<T>> {
         let wire::Leased { lease, id, attempt, data, codec, priority, headers, put_ms, failures, crashes } = item;
-        let mut held = Held::new(handle, lease);
+        let held = Held::new(handle, lease);
         match handle.decode(Raw { data, codec }) {
             Ok(item) => Ok(Lease { item: Some(item), held, id, attempt, priority, headers, put_ms, failures, crashes }),
             Err(error) => {
-                held.settled = true;
-                handle.tell(held.give_back(wire::Reason::Failed, None, error.to_string()));
+                held.settled.set();
+                held.fail(error.to_string());
                 Err(error)
             }
         }
@@ -189,15 +222,13 @@ impl<T> Lease<T> {
 
     /// The item is done and gone. Doing this twice, after a lost answer, is harmless. Fault: `NotHeld`, when the lease went back
     /// meanwhile: somebody else has the item or will get it.
-    pub async fn done(mut self) -> Result<()> {
+    pub async fn done(self) -> Result<()> {
         self.settle_as_done().await
     }
 
-    pub(super) async fn settle_as_done(&mut self) -> Result<()> {
-        let held = &mut self.held;
-        let request = wire::DoneRequest { object: held.handle.object(), leases: vec![held.lease], oldest: 0 };
-        let wire::DoneReply { not_held: _ } = held.handle.call(request).await?;
-        held.settled = true;
+    pub(super) async fn settle_as_done(&self) -> Result<()> {
+        let wire::DoneReply { not_held: _ } = self.held.handle.call(self.held.done_request()).await?;
+        self.held.settled.set();
         Ok(())
     }
 
@@ -221,33 +252,35 @@ impl<T> Lease<T> {
         self.give_back(wire::Reason::Released, None, String::new()).await
     }
 
-    async fn give_back(mut self, reason: wire::Reason, delay: Option<Duration>, why: String) -> Result<()> {
-        let held = &mut self.held;
-        let wire::ReturnReply { not_held: _, parked: _ } = held.handle.call(held.give_back(reason, delay, why)).await?;
-        held.settled = true;
+    async fn give_back(self, reason: wire::Reason, delay: Option<Duration>, why: String) -> Result<()> {
+        let held = &self.held;
+        let wire::ReturnReply { not_held: _, parked: _ } = held.handle.call(held.return_request(reason, delay, why)).await?;
+        held.settled.set();
         Ok(())
     }
 
     /// Puts the item aside, with its history and this reason, until an operator says otherwise
     /// ([`Queue::unpark`](super::Queue::unpark), [`Queue::discard`](super::Queue::discard)).
-    pub async fn park(mut self, why: impl Into<String>) -> Result<()> {
-        let held = &mut self.held;
-        let (object, leases) = (held.handle.object(), vec![held.lease]);
-        let request = wire::ParkRequest { object, leases, ids: Vec::new(), why: why.into() };
-        let wire::ParkReply { not_held: _, not_found: _ } = held.handle.call(request).await?;
-        held.settled = true;
+    pub async fn park(self, why: impl Into<String>) -> Result<()> {
+        let held = &self.held;
+        let wire::ParkReply { not_held: _, not_found: _ } = held.handle.call(held.park_request(why.into())).await?;
+        held.settled.set();
         Ok(())
     }
 
     /// Takes the item out. The session goes on holding the lease, to be settled by [`Queue::task_done`](super::Queue::task_done), or
     /// given back when the session ends.
     pub fn into_inner(mut self) -> T {
-        self.held.settled = true;
+        self.held.settled.set();
         self.item.take().expect("only into_inner takes the item, and it consumes the lease")
     }
 
     pub(super) fn into_held(self) -> Held {
         self.held
+    }
+
+    pub(in crate::objects) fn held(&self) -> &Held {
+        &self.held
     }
 
     /// Takes the item out of the lease, which stays as it is and is settled as ever.

@@ -232,3 +232,16 @@ fn the_end_says_to_each_call_whether_it_may_have_happened() {
     let later = sender.outbox.send(call(1), None).unwrap_err();
     assert!(!later.may_have_happened);
 }
+
+#[test]
+fn a_forgotten_call_is_sent_all_the_same_and_its_answer_is_heard_by_itself() {
+    let mut sender = Sender::connected();
+    let (unsent, answered) = (sender.send(1), sender.send(1));
+    sender.outbox.forget(unsent);
+    assert_eq!(sender.said(), ["call 1", "call 2"]);
+    sender.answer(unsent);
+    sender.answer(answered);
+    sender.outbox.forget(answered);
+    assert_eq!(spoken(&ranges(sender.outbox.heard.clone())), [(1, 2)]);
+    assert!(sender.outbox.is_empty() && sender.outbox.cancelled.is_empty());
+}

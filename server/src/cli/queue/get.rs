@@ -8,7 +8,7 @@ use super::super::{
     progress::Progress,
 };
 use crate::config;
-use bursar::{Lease, Manager, Queue, Raw};
+use bursar::{Fence, Lease, Manager, Queue, Raw};
 use bursar_proto::{Fault, Wait};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -50,6 +50,9 @@ pub struct Args {
     /// Print the bytes as they are stored, MessagePack too
     #[arg(long, conflicts_with = "json")]
     raw: bool,
+    /// Items leave the queue only while the lock NAME is held under this token
+    #[arg(long, value_name = "NAME:TOKEN")]
+    fence: Option<Fence>,
 }
 
 const TOGETHER_MAX: u64 = 512;
@@ -62,7 +65,7 @@ struct Sink<'a> {
 }
 
 pub async fn run(args: &Args, manager: &Manager, output: &mut Output) -> Result<(), Failure> {
-    let queue = super::open(manager, &args.name, false).await?;
+    let queue = super::fenced(super::open(manager, &args.name, false).await?, args.fence.as_ref());
     let mut sink = Sink::new(args, output)?;
     let bulk = args.all || args.number > TOGETHER_MAX;
     let mut progress = Progress::new(&args.name, bulk && (args.output.is_some() || !std::io::stdout().is_terminal()), None);

@@ -7,7 +7,7 @@ use super::super::{
     payload,
 };
 use bursar::{
-    Manager, Raw,
+    Fence, Manager, Raw,
     queue::{Parked, Seen},
 };
 use serde_json::{Value, json};
@@ -46,6 +46,9 @@ enum Verb {
         /// Kept in the items' history
         #[arg(long, default_value = "by an operator")]
         why: String,
+        /// Park only while the lock NAME is held under this token
+        #[arg(long, value_name = "NAME:TOKEN")]
+        fence: Option<Fence>,
     },
 }
 
@@ -76,8 +79,9 @@ pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(
                 output.result(json!({ "dropped": count }), format_args!("dropped {count} parked items of {}", chosen.name));
             said.and_then(|()| all_found(&chosen, count))
         }
-        Verb::Item { name, ids, why } => {
-            let missing = super::open(manager, &name, false).await?.park(&ids, why).await?;
+        Verb::Item { name, ids, why, fence } => {
+            let queue = super::fenced(super::open(manager, &name, false).await?, fence.as_ref());
+            let missing = queue.park(&ids, why).await?;
             let count = ids.len() - missing.len();
             output.result(json!({ "parked": count, "not_found": missing }), format_args!("parked {count} items of {name}"))?;
             match missing.as_slice() {

@@ -8,7 +8,7 @@ use super::super::{
     progress::Progress,
 };
 use crate::config;
-use bursar::{Manager, Raw, queue::PutOptions};
+use bursar::{Fence, Manager, Raw, queue::PutOptions};
 use bursar_proto::{Fault, Wait};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -62,6 +62,9 @@ pub struct Args {
     /// Make the queue if it does not exist
     #[arg(long)]
     create: bool,
+    /// Put only while the lock NAME is held under this token
+    #[arg(long, value_name = "NAME:TOKEN")]
+    fence: Option<Fence>,
 }
 
 /// Items that are under way together: calls that are made at once travel in one frame.
@@ -83,7 +86,7 @@ pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(
     let opened = source.as_ref().map(Source::open).transpose()?;
     let size = opened.as_ref().and_then(|(_, size)| *size);
     let mut putting = Putting {
-        queue: super::open(manager, &args.name, args.create).await?,
+        queue: super::fenced(super::open(manager, &args.name, args.create).await?, args.fence.as_ref()),
         options: args.options(),
         wait: args.wait,
         json_items: args.json_items,

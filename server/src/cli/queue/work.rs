@@ -2,13 +2,14 @@
 
 use super::super::{
     Interrupts,
+    child::{self, Command, Place, Running},
     failure::{Exit, Failure},
     output::Output,
     payload,
 };
-use bursar::{Lease, Manager, Raw};
+use bursar::{Fence, Lease, Manager, Raw};
 use bursar_proto::Fault;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use serde_json::json;
 use std::{
     future::Future,
@@ -17,12 +18,7 @@ use std::{
     process::{ExitStatus, Stdio},
     sync::Arc,
 };
-use tokio::{
-    io::AsyncWriteExt,
-    process::{Child, Command},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{io::AsyncWriteExt, sync::watch, task::JoinSet};
 
 /// Run a command for each item, until the queue is closed and drained
 ///
@@ -45,6 +41,9 @@ pub struct Args {
     /// Give the bytes as they are stored, MessagePack too
     #[arg(long)]
     raw: bool,
+    /// Items are settled only while the lock NAME is held under this token
+    #[arg(long, value_name = "NAME:TOKEN")]
+    fence: Option<Fence>,
     /// The command and its arguments
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -92,8 +91,9 @@ pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(
     let mut interrupts = Interrupts::new()?;
     let queue = tokio::select! {
         queue = super::open(manager, &args.name, false) => queue?,
-        () = interrupts.next() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
+        _ = interrupts.next() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
     };
+    let queue = super::fenced(queue, args.fence.as_ref());
     let mut work = Work::new(args);
     let mut getting: Option<Getting<'_>> = None;
     loop {
@@ -112,7 +112,7 @@ pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(
             Some(report) = work.running.join_next(), if !work.running.is_empty() => {
                 work.finished(report.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())), output);
             }
-            () = interrupts.next() => work.interrupted(),
+            _ = interrupts.next() => work.interrupted(),
         }
     }
     work.end()
@@ -213,18 +213,18 @@ impl Work {
 async fn handle(args: Arc<Args>, lease: Lease<Raw>, kill: watch::Receiver<bool>) -> Result<Report, Failure> {
     let (id, attempt) = (lease.id(), lease.attempt());
     let input = if args.raw { lease.data.clone() } else { payload::shown(&lease) };
-    let mut child = match spawn(&args, id, attempt) {
-        Ok(child) => child,
+    let mut running = match Running::start(command(&args, id, attempt), Place::Apart) {
+        Ok(running) => running,
         Err(error) => {
             lease.release().await?;
             let message = format!("{:?} cannot be run: {error}; item {id} went back unharmed", args.command[0]);
             return Err(Failure::new(Exit::Failed, message));
         }
     };
-    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let mut stdin = running.child.stdin.take().expect("stdin is piped");
     // A command need not read its item: a closed pipe says nothing about how it ends.
     let feed = async move { _ = stdin.write_all(&input).await };
-    let outcome = tokio::join!(feed, outcome(&mut child, kill)).1?;
+    let outcome = tokio::join!(feed, outcome(&mut running, kill)).1?;
     let settled = match &outcome {
         Outcome::Done => lease.done().await,
         Outcome::Retry(why) => lease.retry_because(why, None).await,
@@ -240,29 +240,21 @@ async fn handle(args: Arc<Args>, lease: Lease<Raw>, kill: watch::Receiver<bool>)
     }
 }
 
-/// In a process group of its own: ctrl-c in the terminal reaches this program only, which lets commands finish.
-fn spawn(args: &Args, id: u64, attempt: u32) -> std::io::Result<Child> {
-    Command::new(&args.command[0])
-        .args(&args.command[1..])
-        .env("BURSAR_ITEM_ID", id.to_string())
-        .env("BURSAR_ATTEMPT", attempt.to_string())
-        .env("BURSAR_QUEUE", &args.name)
-        .stdin(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
+fn command(args: &Args, id: u64, attempt: u32) -> Command {
+    let mut command = child::command(&args.command);
+    command.env("BURSAR_ITEM_ID", id.to_string()).env("BURSAR_ATTEMPT", attempt.to_string()).env("BURSAR_QUEUE", &args.name);
+    command.stdin(Stdio::piped());
+    command
 }
 
-async fn outcome(child: &mut Child, mut kill: watch::Receiver<bool>) -> Result<Outcome, Failure> {
+async fn outcome(running: &mut Running, mut kill: watch::Receiver<bool>) -> Result<Outcome, Failure> {
     let lost = |error| Failure::new(Exit::Failed, format!("a command cannot be waited for: {error}"));
-    let group = child.id().and_then(|id| Pid::from_raw(id as i32));
     tokio::select! {
-        status = child.wait() => return Ok(judge(status.map_err(lost)?)),
+        status = running.child.wait() => return Ok(judge(status.map_err(lost)?)),
         _ = kill.wait_for(|&kill| kill) => {}
     }
-    // The group may be gone already; then there is nothing to kill.
-    let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-    child.wait().await.map_err(lost)?;
+    running.signal(Signal::KILL);
+    running.child.wait().await.map_err(lost)?;
     Ok(Outcome::Killed)
 }
 

@@ -2,11 +2,13 @@
 
 mod integers;
 mod model;
+mod transactions;
 mod watch;
 mod wire;
 
 use super::super::kind::{Departure, Wire};
 use super::*;
+use bytes::Bytes;
 use integer::{JSON, MESSAGEPACK};
 
 const A: SessionId = SessionId(1);
@@ -45,8 +47,16 @@ impl Bench {
             }
             Decision::Refuse(fault) => Some(Err(fault)),
             Decision::Wait => None,
-            Decision::StandAside => panic!("a map has no queue in which to stand aside"),
+            other => panic!("a map has no queue and no owners: {other:?}"),
         }
+    }
+
+    /// Several commands as one.
+    fn transact(&mut self, caller: SessionId, commands: &[Command]) -> Result<Vec<Reply>, Fault> {
+        self.settle();
+        let (changes, replies) = self.kv.decide_all(caller, commands, self.now)?;
+        changes.into_iter().for_each(|change| self.apply(change));
+        Ok(replies)
     }
 
     fn ask(&mut self, command: Command) -> Reply {

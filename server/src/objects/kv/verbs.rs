@@ -1,10 +1,12 @@
-//! What the map says to each verb. Nothing here changes it.
+//! What the map says to each verb; to those of a single key the draft says it. Nothing here changes it.
 
 use super::{
-    Change, Command, Condition, Decision, Entry, Event, Key, Kv, Lifetime, Moment, Put, Reply, SessionId, Stored, Ttl, Value,
-    integer, map,
+    Change, Command, Decision, Entry, Event, Key, Kv, Lifetime, Moment, Reply, SessionId,
+    draft::{Draft, ttl_of},
+    map,
 };
-use bursar_proto::{Fault, limits::REPLY_BYTES_MAX};
+use crate::objects::page::Page;
+use bursar_proto::Fault;
 
 /// Events that one `Next` looks at.
 const EXAMINED_MAX: usize = 10_000;
@@ -17,67 +19,19 @@ type Decided = Result<Decision<Kv>, Fault>;
 impl Kv {
     pub(super) fn answer(&self, caller: SessionId, command: &Command, now: Moment) -> Decided {
         match command {
-            Command::Get { key, touch } => Ok(self.get(key, *touch, now)),
-            Command::Put(put) => self.put(caller, put, now),
-            Command::SetDefault(put) => self.set_default(caller, put, now),
-            Command::Delete { key, condition } => self.delete(key, *condition, now),
-            Command::Contains { key } => Ok(Decision::Answer(Reply::Contains { contains: self.map.get(key).is_some() })),
             Command::Len { prefix } => Ok(self.len(prefix)),
             Command::Scan { prefix, after, limit, keys_only } => Ok(self.scan(prefix, after, *limit, *keys_only, now)),
             Command::Clear { prefix } => Ok(self.clear(prefix)),
-            Command::Incr { key, by } => self.incr(key, *by),
             Command::Expire { key, lifetime } => Ok(self.expire(key, *lifetime, now)),
             Command::Next { after, prefix, limit, waits } => self.next(*after, prefix, *limit, *waits, now),
+            of_one_key => self.answer_alone(caller, of_one_key, now),
         }
     }
 
-    fn get(&self, key: &Key, touch: bool, now: Moment) -> Decision<Kv> {
-        let revision = self.revision;
-        let Some(stored) = self.map.get(key) else {
-            return Decision::Answer(Reply::Get { entry: None, revision });
-        };
-        let mut entry = stored.entry(key, now);
-        match stored.ttl.filter(|_| touch).map(|ttl| Ttl::starting(now, ttl.length_ms)) {
-            Some(afresh) if stored.ttl != Some(afresh) => {
-                entry.ttl_left_ms = afresh.length_ms;
-                Decision::Change(
-                    Change::Timed { key: key.clone(), ttl: Some(afresh) },
-                    Reply::Get { entry: Some(entry), revision },
-                )
-            }
-            _ => Decision::Answer(Reply::Get { entry: Some(entry), revision }),
-        }
-    }
-
-    fn put(&self, caller: SessionId, put: &Put, now: Moment) -> Decided {
-        let old = self.map.get(&put.key);
-        check(put.condition, &put.key, old)?;
-        self.room(&put.key, old, &put.value)?;
-        let reply = Reply::Put { revision: self.revision + 1, previous: old.map(|old| old.entry(&put.key, now)) };
-        let Stored { value, ttl, session, .. } = self.new_entry(caller, put, old, now);
-        Ok(Decision::Change(Change::Stored { key: put.key.clone(), value, ttl, session }, reply))
-    }
-
-    fn set_default(&self, caller: SessionId, put: &Put, now: Moment) -> Decided {
-        if let Some(stored) = self.map.get(&put.key) {
-            return Ok(Decision::Answer(Reply::SetDefault { entry: stored.entry(&put.key, now), created: false }));
-        }
-        self.room(&put.key, None, &put.value)?;
-        let stored = self.new_entry(caller, put, None, now);
-        let reply = Reply::SetDefault { entry: stored.entry(&put.key, now), created: true };
-        let Stored { value, ttl, session, .. } = stored;
-        Ok(Decision::Change(Change::Stored { key: put.key.clone(), value, ttl, session }, reply))
-    }
-
-    fn delete(&self, key: &Key, condition: Option<Condition>, now: Moment) -> Decided {
-        let old = self.map.get(key);
-        check(condition, key, old)?;
-        Ok(match old {
-            None => Decision::Answer(Reply::Delete { previous: None, revision: self.revision }),
-            Some(old) => Decision::Change(
-                Change::Deleted { key: key.clone() },
-                Reply::Delete { previous: Some(old.entry(key, now)), revision: self.revision + 1 },
-            ),
+    fn answer_alone(&self, caller: SessionId, command: &Command, now: Moment) -> Decided {
+        Ok(match Draft::of(self).step(caller, command, now).expect("every other verb has an arm of its own")? {
+            (None, reply) => Decision::Answer(reply),
+            (Some(change), reply) => Decision::Change(change, reply),
         })
     }
 
@@ -107,24 +61,6 @@ impl Kv {
             0 => Decision::Answer(reply),
             _ => Decision::Change(Change::Cleared { prefix: prefix.clone() }, reply),
         }
-    }
-
-    /// Changes the number and nothing else: ttl and session stay.
-    fn incr(&self, key: &Key, by: i64) -> Decided {
-        let old = self.map.get(key);
-        let overflow = || Fault::Overflow { key: key.to_string() };
-        let (integer, codec) = match old.map(|old| (integer::read(&old.value), old.value.codec)) {
-            None => (0, integer::MESSAGEPACK),
-            Some((Ok(integer), codec)) => (integer, codec),
-            Some((Err(integer::Unfit::TooLarge), _)) => return Err(overflow()),
-            Some((Err(integer::Unfit::NotAnInteger), codec)) => return Err(Fault::NotAnInteger { key: key.to_string(), codec }),
-        };
-        let sum = integer.checked_add(by).ok_or_else(overflow)?;
-        let value = integer::write(sum, codec);
-        self.room(key, old, &value)?;
-        let (ttl, session) = old.map_or((None, None), |old| (old.ttl, old.session));
-        let change = Change::Stored { key: key.clone(), value, ttl, session };
-        Ok(Decision::Change(change, Reply::Incr { value: sum, revision: self.revision + 1 }))
     }
 
     fn expire(&self, key: &Key, lifetime: Lifetime, now: Moment) -> Decision<Kv> {
@@ -163,75 +99,5 @@ impl Kv {
             return Ok(Decision::Wait);
         }
         Ok(Decision::Answer(Reply::Next { events, upto, reset: false }))
-    }
-
-    /// The entry as it will be when the change has happened.
-    fn new_entry(&self, caller: SessionId, put: &Put, old: Option<&Stored>, now: Moment) -> Stored {
-        let modify_revision = self.revision + 1;
-        Stored {
-            value: put.value.clone(),
-            create_revision: old.map_or(modify_revision, |old| old.create_revision),
-            modify_revision,
-            ttl: ttl_of(put.lifetime, old, now),
-            session: put.bind.then_some(caller),
-        }
-    }
-
-    /// Whether the value finds room. What makes the map smaller always does, because it never is over its limits.
-    fn room(&self, key: &str, old: Option<&Stored>, value: &Value) -> Result<(), Fault> {
-        let limit = self.options.max_keys;
-        if old.is_none() && self.map.len() >= limit {
-            return Err(Fault::LimitReached { what: "max_keys".into(), limit });
-        }
-        let limit = self.options.max_bytes;
-        let (before, after) = (old.map_or(0, |old| map::size(key, &old.value)), map::size(key, value));
-        if self.map.bytes() - before + after > limit {
-            return Err(Fault::LimitReached { what: "max_bytes".into(), limit });
-        }
-        Ok(())
-    }
-}
-
-fn check(condition: Option<Condition>, key: &Key, old: Option<&Stored>) -> Result<(), Fault> {
-    let actual = old.map_or(0, |old| old.modify_revision);
-    let holds = match condition {
-        None => true,
-        Some(Condition::Revision(revision)) => revision == actual,
-        Some(Condition::Present) => actual != 0,
-    };
-    if holds { Ok(()) } else { Err(Fault::RevisionMismatch { key: key.to_string(), actual }) }
-}
-
-fn ttl_of(lifetime: Lifetime, old: Option<&Stored>, now: Moment) -> Option<Ttl> {
-    match lifetime {
-        Lifetime::Forever => None,
-        Lifetime::For(length_ms) => Some(Ttl::starting(now, length_ms)),
-        Lifetime::Kept => old.and_then(|old| old.ttl),
-    }
-}
-
-/// How much one reply takes: `left` things, and `REPLY_BYTES_MAX` beyond the first.
-struct Page {
-    left: usize,
-    bytes_left: Option<usize>,
-}
-
-impl Page {
-    fn of(limit: usize) -> Page {
-        Page { left: limit, bytes_left: None }
-    }
-
-    /// Whether there is place for one more thing of this size.
-    fn takes(&mut self, bytes: usize) -> bool {
-        let bytes_left = match self.bytes_left {
-            None => Some(REPLY_BYTES_MAX),
-            Some(left) => left.checked_sub(bytes),
-        };
-        if self.left == 0 || bytes_left.is_none() {
-            return false;
-        }
-        self.left -= 1;
-        self.bytes_left = bytes_left;
-        true
     }
 }

@@ -3,7 +3,6 @@
 use super::super::kind::{Damaged, Moment, SessionId, Wire};
 use super::{Cause, Change, Command, Condition, Entry, Event, Key, Kv, Lifetime, Options, Put, Reply, Stored, Ttl, Value};
 use bursar_proto::{Fault, Targeted, Wait, v1};
-use bytes::Bytes;
 use prost::Message;
 use v1::kv;
 
@@ -15,11 +14,9 @@ const TTL_MS_MAX: u64 = 100 * 365 * 24 * 3_600_000;
 /// Things in one reply, when the request says nothing, and at most.
 const LIMIT: u32 = 1000;
 const LIMIT_MAX: u32 = 10_000;
-/// Smaller payloads are copied out of the frame they came in, so that a small value does not keep a whole frame alive.
-const COPIED_BELOW: usize = 64 << 10;
 
 impl Wire for Kv {
-    fn create(options: &v1::registry::Options) -> Result<Kv, Fault> {
+    fn create(options: &v1::registry::Options, _epoch: u64) -> Result<Kv, Fault> {
         use v1::registry::options::Kind::Kv as Ours;
         let Some(Ours(kv::Options { max_keys, max_bytes, events_max })) = &options.kind else {
             let got = bursar_proto::kind_of(options).unwrap_or("none");
@@ -77,14 +74,16 @@ fn read(verb: kv::command::Verb, payload_bytes_max: usize) -> Result<Command, Fa
     Ok(match verb {
         Verb::Get(kv::GetRequest { object: _, key: name, touch }) => Command::Get { key: key(name)?, touch },
         Verb::Put(request) => Command::Put(put(request, payload_bytes_max)?),
-        Verb::SetDefault(kv::SetDefaultRequest { object: _, key: name, value, ttl_ms, bind }) => Command::SetDefault(Put {
-            key: key(name)?,
-            value: payload(value, payload_bytes_max)?,
-            condition: None,
-            lifetime: lifetime(ttl_ms)?,
-            bind,
-        }),
-        Verb::Delete(kv::DeleteRequest { object: _, key: name, condition: when }) => {
+        Verb::SetDefault(kv::SetDefaultRequest { object: _, fence: _, key: name, value, ttl_ms, bind }) => {
+            Command::SetDefault(Put {
+                key: key(name)?,
+                value: Value::read(value, payload_bytes_max)?,
+                condition: None,
+                lifetime: lifetime(ttl_ms)?,
+                bind,
+            })
+        }
+        Verb::Delete(kv::DeleteRequest { object: _, fence: _, key: name, condition: when }) => {
             Command::Delete { key: key(name)?, condition: condition(when) }
         }
         Verb::Contains(kv::ContainsRequest { object: _, key: name }) => Command::Contains { key: key(name)? },
@@ -92,9 +91,9 @@ fn read(verb: kv::command::Verb, payload_bytes_max: usize) -> Result<Command, Fa
         Verb::Scan(kv::ScanRequest { object: _, prefix, after, limit: asked, keys_only }) => {
             Command::Scan { prefix: part("prefix", prefix)?, after: part("after", after)?, limit: limit(asked), keys_only }
         }
-        Verb::Clear(kv::ClearRequest { object: _, prefix }) => Command::Clear { prefix: part("prefix", prefix)? },
-        Verb::Incr(kv::IncrRequest { object: _, key: name, by }) => Command::Incr { key: key(name)?, by },
-        Verb::Expire(kv::ExpireRequest { object: _, key: name, ttl_ms }) => {
+        Verb::Clear(kv::ClearRequest { object: _, fence: _, prefix }) => Command::Clear { prefix: part("prefix", prefix)? },
+        Verb::Incr(kv::IncrRequest { object: _, fence: _, key: name, by }) => Command::Incr { key: key(name)?, by },
+        Verb::Expire(kv::ExpireRequest { object: _, fence: _, key: name, ttl_ms }) => {
             Command::Expire { key: key(name)?, lifetime: lifetime(ttl_ms)? }
         }
         Verb::Next(kv::NextRequest { object: _, wait_ms, prefix, after, limit: asked }) => Command::Next {
@@ -107,14 +106,14 @@ fn read(verb: kv::command::Verb, payload_bytes_max: usize) -> Result<Command, Fa
 }
 
 fn put(request: kv::PutRequest, payload_bytes_max: usize) -> Result<Put, Fault> {
-    let kv::PutRequest { object: _, key: name, value, condition: when, ttl_ms, keep_ttl, bind } = request;
+    let kv::PutRequest { object: _, fence: _, key: name, value, condition: when, ttl_ms, keep_ttl, bind } = request;
     if keep_ttl && ttl_ms != 0 {
         let problem = format!("expected either keep_ttl or a ttl_ms, got both (ttl_ms is {ttl_ms})");
         return Err(Fault::bad_argument("keep_ttl", problem));
     }
     Ok(Put {
         key: key(name)?,
-        value: payload(value, payload_bytes_max)?,
+        value: Value::read(value, payload_bytes_max)?,
         condition: condition(when),
         lifetime: if keep_ttl { Lifetime::Kept } else { lifetime(ttl_ms)? },
         bind,
@@ -134,17 +133,6 @@ fn part(argument: &str, text: String) -> Result<Key, Fault> {
         0..=KEY_BYTES_MAX => Ok(text.into()),
         bytes => Err(Fault::bad_argument(argument, format!("expected up to {KEY_BYTES_MAX} bytes of UTF-8, got {bytes}"))),
     }
-}
-
-fn payload(value: Option<v1::Value>, bytes_max: usize) -> Result<Value, Fault> {
-    let Some(v1::Value { data, codec }) = value else {
-        return Err(Fault::bad_argument("value", "expected a value (its data may be empty), got none"));
-    };
-    if data.len() > bytes_max {
-        return Err(Fault::TooLarge { what: "value".into(), size: data.len() as u64, limit: bytes_max as u64 });
-    }
-    let data = if data.len() < COPIED_BELOW { Bytes::copy_from_slice(&data) } else { data };
-    Ok(Value { data, codec })
 }
 
 /// A condition that says nothing is none.
@@ -194,7 +182,7 @@ fn write(reply: Reply) -> kv::reply::Verb {
 
 fn seen(entry: Entry) -> kv::Entry {
     let Entry { key, value, create_revision, modify_revision, ttl_left_ms, session } = entry;
-    let (key, value, session) = (key.to_string(), value.map(plain), number(session));
+    let (key, value, session) = (key.to_string(), value.map(v1::Value::from), number(session));
     kv::Entry { key, value, create_revision, modify_revision, ttl_left_ms, session }
 }
 
@@ -209,11 +197,6 @@ fn told(event: Event) -> kv::Event {
     kv::Event { revision, key: key.to_string(), entry: entry.map(seen), cause: cause.into() }
 }
 
-fn plain(value: Value) -> v1::Value {
-    let Value { data, codec } = value;
-    v1::Value { data, codec }
-}
-
 /// 0 is no session.
 fn number(session: Option<SessionId>) -> u64 {
     session.map_or(0, |SessionId(id)| id)
@@ -226,7 +209,7 @@ fn keep(change: &Change) -> kv::change::Change {
     match change.clone() {
         Change::Stored { key, value, ttl, session } => Kept::Stored(kv::Stored {
             key: key.to_string(),
-            value: Some(plain(value)),
+            value: Some(value.into()),
             ttl: ttl.map(keep_ttl),
             session: number(session),
         }),
@@ -248,7 +231,7 @@ fn keep_ttl(ttl: Ttl) -> kv::Ttl {
 
 fn keep_entry((key, stored): (Key, Stored)) -> kv::RestoredEntry {
     let Stored { value, create_revision, modify_revision, ttl, session } = stored;
-    let (key, value, ttl, session) = (key.to_string(), Some(plain(value)), ttl.map(keep_ttl), number(session));
+    let (key, value, ttl, session) = (key.to_string(), Some(value.into()), ttl.map(keep_ttl), number(session));
     kv::RestoredEntry { key, value, create_revision, modify_revision, ttl, session }
 }
 
@@ -257,7 +240,7 @@ fn recall(change: kv::change::Change) -> Result<Change, Damaged> {
     Ok(match change {
         Kept::Stored(kv::Stored { key, value, ttl, session }) => Change::Stored {
             key: key.into(),
-            value: recall_value(value)?,
+            value: Value::recall(value)?,
             ttl: ttl.map(recall_ttl),
             session: recall_session(session),
         },
@@ -273,11 +256,6 @@ fn recall(change: kv::change::Change) -> Result<Change, Damaged> {
     })
 }
 
-fn recall_value(value: Option<v1::Value>) -> Result<Value, Damaged> {
-    let v1::Value { data, codec } = value.ok_or_else(|| Damaged("a stored key has no value".into()))?;
-    Ok(Value { data, codec })
-}
-
 fn recall_ttl(ttl: kv::Ttl) -> Ttl {
     let kv::Ttl { length_ms, expires_ms } = ttl;
     Ttl { length_ms, expires: Moment(expires_ms) }
@@ -289,6 +267,6 @@ fn recall_session(session: u64) -> Option<SessionId> {
 
 fn recall_entry(entry: kv::RestoredEntry) -> Result<(Key, Stored), Damaged> {
     let kv::RestoredEntry { key, value, create_revision, modify_revision, ttl, session } = entry;
-    let (value, ttl, session) = (recall_value(value)?, ttl.map(recall_ttl), recall_session(session));
+    let (value, ttl, session) = (Value::recall(value)?, ttl.map(recall_ttl), recall_session(session));
     Ok((key.into(), Stored { value, create_revision, modify_revision, ttl, session }))
 }

@@ -285,12 +285,34 @@ impl Queue {
         self.paused
     }
 
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
     pub(super) fn next_lease(&self) -> u64 {
         self.next_lease
     }
 
     pub(super) fn holds(&self, session: SessionId, lease: u64) -> bool {
         self.leases.contains_key(&(session, lease))
+    }
+
+    /// The id of the item that the session holds under this lease.
+    pub(super) fn leased(&self, session: SessionId, lease: u64) -> Option<u64> {
+        self.leases.get(&(session, lease)).map(|held| held.item.id)
+    }
+
+    /// How many each session holds; whoever has the oldest lease comes first.
+    pub(super) fn leases_by_session(&self) -> Vec<(SessionId, usize)> {
+        let mut sessions: Vec<(u64, SessionId, usize)> = Vec::new();
+        for (session, lease) in self.leases.keys() {
+            match sessions.last_mut() {
+                Some((_, last, count)) if last == session => *count += 1,
+                _ => sessions.push((*lease, *session, 1)),
+            }
+        }
+        sessions.sort_unstable();
+        sessions.into_iter().map(|(_, session, count)| (session, count)).collect()
     }
 
     pub(super) fn leases_of(&self, session: SessionId) -> impl Iterator<Item = (u64, &Item)> {
@@ -316,11 +338,11 @@ impl Queue {
         self.queued() == 0 && self.leases.len() == self.leases_of(caller).count()
     }
 
-    /// The item that has this key, and whether it is still queued.
-    pub(super) fn holder_of_key(&self, key: &Bytes) -> Option<(u64, bool)> {
+    /// The item that has this key, and its size while it is still queued.
+    pub(super) fn holder_of_key(&self, key: &Bytes) -> Option<(u64, Option<u64>)> {
         match *self.keys.get(key)? {
-            KeyHolder::Queued { id, .. } => Some((id, true)),
-            KeyHolder::Away { id } | KeyHolder::Remembered { id, .. } => Some((id, false)),
+            KeyHolder::Queued { id, size, .. } => Some((id, Some(size))),
+            KeyHolder::Away { id } | KeyHolder::Remembered { id, .. } => Some((id, None)),
         }
     }
 
@@ -873,10 +895,11 @@ impl Queue {
 
     fn keys_agree(&self) -> bool {
         let queued = self.in_order().chain(self.delayed.values());
+        let queued = queued.map(|item| (item, Some(self.as_amended(item).size())));
         let away = self.leases.values().map(|lease| &lease.item).chain(self.parked.values().map(|parked| &parked.item));
         let mut holders = HashMap::new();
-        for (item, is_queued) in queued.map(|item| (item, true)).chain(away.map(|item| (item, false))) {
-            if !item.unique_key().is_empty() && holders.insert(item.unique_key().clone(), (item.id, is_queued)).is_some() {
+        for (item, size) in queued.chain(away.map(|item| (item, None))) {
+            if !item.unique_key().is_empty() && holders.insert(item.unique_key().clone(), (item.id, size)).is_some() {
                 return false;
             }
         }
@@ -905,6 +928,7 @@ pub(super) struct Batch<'a> {
     queue: &'a Queue,
     changes: Vec<Change>,
     fresh: Vec<Item>,
+    next_id: u64,
     count: u64,
     bytes: u64,
     pub(super) ids: Vec<u64>,
@@ -914,7 +938,8 @@ pub(super) struct Batch<'a> {
 impl<'a> Batch<'a> {
     pub(super) fn new(queue: &'a Queue) -> Batch<'a> {
         let (count, bytes) = (queue.queued(), queue.bytes);
-        Batch { queue, changes: vec![], fresh: vec![], count, bytes, ids: vec![], duplicates: vec![] }
+        let next_id = queue.next_id;
+        Batch { queue, changes: vec![], fresh: vec![], next_id, count, bytes, ids: vec![], duplicates: vec![] }
     }
 
     /// A new item. False: there is no room.
@@ -925,18 +950,19 @@ impl<'a> Batch<'a> {
             return false;
         }
         (self.count, self.bytes) = (self.count + 1, bytes);
-        let id = self.next_id();
+        let id = self.next_id;
+        self.next_id += 1;
         self.ids.push(id);
         self.fresh.push(stored(id, item, now));
         true
     }
 
-    /// An item whose key is taken by `id`.
-    pub(super) fn add_again(&mut self, item: &NewItem, id: u64, queued: bool) -> bool {
-        match item.on_duplicate {
-            OnDuplicate::Merge => {}
-            OnDuplicate::Replace if queued => {
-                let bytes = self.bytes + item.size();
+    /// An item whose key is taken by `id`, which has this size while it is queued. False: there is no room for the new payload.
+    pub(super) fn add_again(&mut self, item: &NewItem, id: u64, size: Option<u64>) -> bool {
+        match (item.on_duplicate, size) {
+            (OnDuplicate::Merge, _) => {}
+            (OnDuplicate::Replace, Some(size)) => {
+                let bytes = self.bytes - size + item.size();
                 if bytes > self.queue.options.max_bytes {
                     return false;
                 }
@@ -945,31 +971,29 @@ impl<'a> Batch<'a> {
                 let NewItem { data, codec, headers, unique_key, .. } = item.clone();
                 self.changes.push(Change::Replaced { unique_key, data, codec, headers });
             }
-            OnDuplicate::Reject | OnDuplicate::Replace => self.duplicates.push(self.ids.len() as u32),
+            (OnDuplicate::Reject | OnDuplicate::Replace, _) => self.duplicates.push(self.ids.len() as u32),
         }
         self.ids.push(id);
         true
     }
 
-    pub(super) fn decision(mut self) -> Verdict {
+    /// What it changes, the ids, and which of them were refused as duplicates.
+    pub(super) fn finish(mut self) -> (Vec<Change>, Vec<u64>, Vec<u32>) {
+        self.flush();
+        (self.changes, self.ids, self.duplicates)
+    }
+
+    pub(super) fn decision(self) -> Verdict {
         if self.ids.is_empty() {
             return Decision::Wait;
         }
-        self.flush();
-        let reply = Reply::Put { ids: self.ids, duplicates: self.duplicates };
-        match self.changes.len() {
+        let (mut changes, ids, duplicates) = self.finish();
+        let reply = Reply::Put { ids, duplicates };
+        match changes.len() {
             0 => Decision::Answer(reply),
-            1 => Decision::Change(self.changes.remove(0), reply),
-            _ => Decision::Change(Change::Sequence(self.changes), reply),
+            1 => Decision::Change(changes.remove(0), reply),
+            _ => Decision::Change(Change::Sequence(changes), reply),
         }
-    }
-
-    fn next_id(&self) -> u64 {
-        let earlier = self.changes.iter().map(|change| match change {
-            Change::Put(items) => items.len(),
-            _ => 0,
-        });
-        self.queue.next_id + earlier.sum::<usize>() as u64 + self.fresh.len() as u64
     }
 
     fn flush(&mut self) {

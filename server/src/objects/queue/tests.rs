@@ -1,5 +1,7 @@
 //! What only a look at the state itself can show; the promises stand in the scenarios.
 
+mod together;
+
 use super::*;
 use crate::objects::kind::Wire;
 use state::{Rare, Restored};
@@ -49,14 +51,21 @@ fn ask(queue: &mut Queue, caller: SessionId, command: Command, now: Moment) -> R
             Ok(reply)
         }
         Decision::Wait | Decision::StandAside => Err(None),
+        Decision::Overtake(..) | Decision::Enter(..) => panic!("nobody owns a queue"),
         Decision::Refuse(fault) => Err(Some(fault)),
     };
     assert_eq!(queue.violation(), None);
+    rebuilt(queue);
+    reply
+}
+
+/// The queue to which the snapshot leads.
+fn rebuilt(queue: &Queue) -> Queue {
     let mut again = Queue::new(queue.limits().clone());
     queue.history().into_iter().for_each(|change| again.evolve(Queue::decode(&Queue::encode(&change)).unwrap()));
     assert_eq!(again.history(), queue.history(), "the snapshot leads to the same state");
     assert_eq!(again.violation(), None);
-    reply
+    again
 }
 
 fn get(queue: &mut Queue, caller: SessionId, now: Moment) -> Leased {
@@ -101,6 +110,19 @@ fn a_key_twice_in_one_batch_is_one_item() {
     assert_eq!((ids, duplicates), (vec![1, 1, 1, 2], vec![]));
     assert_eq!(get(&mut queue, ONE, NOW).item.data, "c");
     assert_eq!(get(&mut queue, ONE, NOW).item.data, "d");
+}
+
+/// A replacement was counted on top of the payload that it replaces: a queue full of bytes took none, however small.
+#[test]
+fn a_replacement_needs_room_for_the_difference_only() {
+    let mut queue = Queue::new(Options { max_bytes: 20, ..queue().limits().clone() });
+    let replace = |data| keyed(data, OnDuplicate::Replace);
+    let put = |queue: &mut Queue, items: Vec<NewItem>| ask(queue, ONE, Command::Put(items), NOW);
+    put(&mut queue, vec![item("0123456789"), replace("1234567")]).unwrap();
+    put(&mut queue, vec![replace("7654321")]).unwrap();
+    assert!(matches!(put(&mut queue, vec![replace("87654321")]), Err(None)), "one byte too many");
+    put(&mut queue, vec![replace(""), item("seven b"), replace("")]).unwrap();
+    assert_eq!(queue.stats(NOW).bytes, 20);
 }
 
 #[test]

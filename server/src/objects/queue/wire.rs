@@ -1,7 +1,8 @@
 //! A queue on the wire and on disk: the only place that knows its generated types.
 
 use super::{
-    Change, Command, Counters, Event, Item, Leased, NewItem, OnDuplicate, Options, Parked, Queue, Reply, Return, Stats,
+    Change, Command, Counters, Event, Item, Leased, NewItem, OnDuplicate, Options, PARK_IDS_MAX, Parked, Queue, Reply, Return,
+    Stats,
     state::{Headers, Rare, Restored},
 };
 use crate::objects::kind::{Damaged, Moment, SessionId, Wire};
@@ -20,13 +21,11 @@ const HEADERS_MAX: usize = 16;
 const HEADERS_BYTES_MAX: usize = 4 << 10;
 const WHY_BYTES_MAX: usize = 1 << 10;
 const PEEK_MAX: usize = 1000;
-/// Queued items that one call parks by id: each is searched for in the whole queue.
-const PARK_IDS_MAX: usize = 100;
 /// Delays, ttls and windows beyond this are mistakes of unit.
 const SPAN_MS_MAX: u64 = 100 * 365 * 24 * 3_600_000;
 
 impl Wire for Queue {
-    fn create(options: &registry::Options) -> Result<Queue, Fault> {
+    fn create(options: &registry::Options, _epoch: u64) -> Result<Queue, Fault> {
         let Some(registry::options::Kind::Queue(options)) = &options.kind else {
             return Err(Fault::bad_argument("options", "expected the options of a queue"));
         };

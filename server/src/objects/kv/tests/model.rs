@@ -13,6 +13,7 @@ const TIGHT: Options = Options { max_keys: 5, max_bytes: 40, events_max: 7 };
 #[derive(Clone, Debug)]
 enum Step {
     Ask(u64, Command),
+    Transact(u64, Vec<Command>),
     Pass(u64),
     Depart(u64),
     Watch(usize, usize),
@@ -53,8 +54,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (key(), prop_oneof![3 => -9i64..9, 1 => any::<i64>()]).prop_map(|(key, by)| Command::Incr { key, by }),
         2 => (key(), lifetime).prop_map(|(key, lifetime)| Command::Expire { key, lifetime }),
     ];
+    let joins = command.clone().prop_filter("cannot be a step", Kv::joins);
     let step = prop_oneof![
         12 => (1u64..4, command).prop_map(|(session, command)| Step::Ask(session, command)),
+        4 => (1u64..4, prop::collection::vec(joins, 0..7)).prop_map(|(session, commands)| Step::Transact(session, commands)),
         2 => (0u64..30).prop_map(Step::Pass),
         1 => (1u64..4).prop_map(Step::Depart),
         4 => (0..PREFIXES.len(), 1usize..5).prop_map(|(watcher, limit)| Step::Watch(watcher, limit)),
@@ -64,7 +67,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// The map done the slow way: no indexes, no bounds on its events.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Model {
     now: u64,
     entries: BTreeMap<String, Stored>,
@@ -315,6 +318,15 @@ fn play(steps: Vec<Step>) {
             Step::Ask(session, command) => {
                 let reply = bench.try_ask(SessionId(session), command.clone()).expect("only watchers wait");
                 assert_eq!(reply, model.ask(SessionId(session), &command), "{command:?}");
+            }
+            Step::Transact(session, commands) => {
+                let mut after = model.clone();
+                let replies =
+                    commands.iter().map(|command| after.ask(SessionId(session), command)).collect::<Result<Vec<_>, _>>();
+                assert_eq!(bench.transact(SessionId(session), &commands), replies, "{commands:?}");
+                if replies.is_ok() {
+                    model = after;
+                }
             }
             Step::Pass(ms) => {
                 bench.pass(ms);

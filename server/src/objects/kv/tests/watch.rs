@@ -24,7 +24,7 @@ fn a_watcher_waits_for_what_it_does_not_know() {
     assert_eq!((events.len(), upto), (1, 2), "examined as far as the next one that would match");
     let Fault::BadArgument { argument, .. } = bench.refused(next(4, "", true)) else { panic!() };
     assert_eq!(argument, "after");
-    let Fault::TimedOut { what } = bench.kv.overdue(&next(3, "a", true)) else { panic!() };
+    let Fault::TimedOut { what } = bench.kv.overdue(&next(3, "a", true), Moment(0)) else { panic!() };
     assert_eq!(what, "no change under \"a\" after revision 3");
 }
 

@@ -27,7 +27,7 @@ fn options(max_keys: u64, max_bytes: u64, events_max: u32) -> v1::registry::Opti
 
 #[test]
 fn options_are_written_out_in_full() {
-    let create = |options| Kv::create(&options).map(|kv| kv.options());
+    let create = |options| Kv::create(&options, 1).map(|kv| kv.options());
     assert_eq!(create(options(0, 0, 0)), Ok(options(1_000_000, 1 << 30, 10_000)));
     assert_eq!(create(options(1, 2, 3)), Ok(options(1, 2, 3)));
     let queue = v1::registry::options::Kind::Queue(Default::default());

@@ -1,0 +1,182 @@
+//! A command that is run under something that is held: how it starts, which signals it gets, and what its end says.
+//!
+//! ```text
+//!   running ── it ends ──────────────────────────────► its exit code
+//!      └── what is held is lost ── SIGTERM ── grace is over: SIGKILL ──► Exit::Lost
+//! ```
+
+use super::{
+    Interrupts,
+    connect::Client,
+    failure::{Exit, Failure},
+};
+use crate::config;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::{
+    io::{self, IsTerminal},
+    os::unix::process::ExitStatusExt,
+    process::ExitStatus,
+    time::{Duration, Instant},
+};
+pub use tokio::process::Command;
+
+use tokio::process::Child;
+
+/// The command, as every `run` takes it.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// When what is held is lost: how long the command has between SIGTERM and SIGKILL
+    #[arg(long, value_name = "DURATION", value_parser = config::duration, default_value = "10s")]
+    grace: Duration,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Args {
+    /// Runs the command until it ends, with these variables in its environment. When `lost` is there before that, it is told to stop.
+    pub async fn run(
+        &self,
+        client: &Client,
+        variables: &[(&str, String)],
+        interrupts: &mut Interrupts,
+        lost: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let mut command = command(&self.command);
+        command.envs(client.variables()).envs(variables.iter().map(|(name, value)| (name, value)));
+        let mut running = Running::start(command, Place::here()).map_err(|error| self.not_run(&error))?;
+        tokio::pin!(lost);
+        loop {
+            tokio::select! {
+                status = running.child.wait() => return ended(status),
+                signal = interrupts.next() => running.pass_on(signal),
+                () = &mut lost => return Err(self.stop(&mut running).await),
+            }
+        }
+    }
+
+    /// As `env` and other programs do that run others.
+    fn not_run(&self, error: &io::Error) -> Failure {
+        let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NoCommand } else { Exit::NotRunnable };
+        Failure::new(exit, format!("{:?} cannot be run: {error}", self.command[0]))
+    }
+
+    /// Somebody else may hold by now what the command believes to hold: it has no time but the grace.
+    async fn stop(&self, running: &mut Running) -> Failure {
+        running.signal(Signal::TERM);
+        let (how, ended) = match tokio::time::timeout(self.grace, running.child.wait()).await {
+            Ok(ended) => ("was stopped by SIGTERM", ended),
+            Err(_) => {
+                running.signal(Signal::KILL);
+                ("did not stop at SIGTERM and was killed", running.child.wait().await)
+            }
+        };
+        match ended {
+            Ok(_) => Failure::new(
+                Exit::Lost,
+                format!("lost while the command ran (the session ended, or the broker was silent too long); the command {how}"),
+            ),
+            Err(error) => Failure::new(Exit::Lost, format!("lost, and the command cannot be waited for: {error}")),
+        }
+    }
+}
+
+/// A command with its arguments.
+pub fn command(words: &[String]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+/// Where a command runs.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Place {
+    /// In a process group of its own: signals of the terminal reach this program only.
+    Apart,
+    /// In the group of this program, which may read from the terminal and gets its signals.
+    Terminal,
+}
+
+impl Place {
+    /// With a terminal as stdin the command has to be in its foreground group: it could not read otherwise.
+    fn here() -> Place {
+        if io::stdin().is_terminal() { Place::Terminal } else { Place::Apart }
+    }
+}
+
+/// A command that runs. It is killed when this is dropped.
+pub struct Running {
+    pub child: Child,
+    id: Option<Pid>,
+    place: Place,
+}
+
+impl Running {
+    pub fn start(mut command: Command, place: Place) -> io::Result<Running> {
+        if place == Place::Apart {
+            command.process_group(0);
+        }
+        let child = command.kill_on_drop(true).spawn()?;
+        let id = child.id().and_then(|id| Pid::from_raw(id as i32));
+        Ok(Running { child, id, place })
+    }
+
+    /// To the whole group, if it has one. It may be gone already; then there is nobody to tell.
+    pub fn signal(&self, signal: Signal) {
+        let (Some(id), Some(_)) = (self.id, self.child.id()) else { return };
+        let _ = match self.place {
+            Place::Apart => kill_process_group(id, signal),
+            Place::Terminal => kill_process(id, signal),
+        };
+    }
+
+    /// A SIGINT of the terminal has reached the command by itself: twice would be once too often.
+    fn pass_on(&self, signal: Signal) {
+        if self.place == Place::Apart || signal != Signal::INT {
+            self.signal(signal);
+        }
+    }
+}
+
+/// A command's exit code is this program's; one that was killed by signal n has 128 + n, as in a shell.
+fn ended(status: io::Result<ExitStatus>) -> Result<(), Failure> {
+    let status = status.map_err(|error| Failure::new(Exit::Failed, format!("the command cannot be waited for: {error}")))?;
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    if code == 0 { Ok(()) } else { Err(Failure::of_command(code as u8)) }
+}
+
+/// Until what is held is lost with its session, or may be: nothing was heard of the broker for so long that it may have given it to
+/// others.
+pub async fn lost(session_lost: impl Future<Output = ()>, valid_until: impl Fn() -> Instant) {
+    let silence = async {
+        while valid_until() > Instant::now() {
+            tokio::time::sleep_until(valid_until().into()).await;
+        }
+    };
+    tokio::select! {
+        () = session_lost => {}
+        () = silence => {}
+    }
+}
+
+/// What is held is given back; that this fails matters less than how the command failed.
+pub async fn give_back(ran: Result<(), Failure>, release: impl Future<Output = bursar::Result<()>>) -> Result<(), Failure> {
+    match ran {
+        Err(failure) if failure.exit == Exit::Lost => Err(failure),
+        ran => {
+            let released = release.await.map_err(|error| Failure::from(error).context("when the command had ended"));
+            ran.and(released)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_ends_as_it_would_in_a_shell() {
+        let code = |status| ended(Ok(ExitStatus::from_raw(status))).map_or_else(|failure| failure.exit.code(), |()| 0);
+        assert_eq!([code(0), code(3 << 8), code(255 << 8), code(15), code(9)], [0, 3, 255, 143, 137]);
+    }
+}
