@@ -23,6 +23,8 @@ pub mod queue;
 pub mod registry;
 pub mod rwlock;
 pub mod semaphore;
+#[cfg(test)]
+mod several;
 pub mod slice;
 pub mod steps;
 pub mod transaction;

@@ -60,6 +60,8 @@ struct State {
 struct Batch {
     entries: Vec<journal::Entry>,
     bytes: usize,
+    /// How many entries, and bytes of them, belong together: they go into one record.
+    groups: Vec<(usize, usize)>,
     /// By object, so that each is told once.
     listeners: HashMap<u64, Weak<dyn Listener>>,
 }
@@ -93,12 +95,15 @@ impl Shard {
     /// Takes changes of several objects, which become durable together or not at all.
     pub fn record_all(&self, changes: impl IntoIterator<Item = (u64, Vec<u8>, Weak<dyn Listener>)>) -> Mark {
         let mut state = self.state.lock();
+        let (mut count, mut bytes) = (0, 0);
         for (object, change, listener) in changes {
             state.newest += 1;
-            state.batch.bytes += change.len();
+            (count, bytes) = (count + 1, bytes + change.len());
             state.batch.entries.push(journal::Entry { object, change: change.into() });
             state.batch.listeners.entry(object).or_insert(listener);
         }
+        state.batch.bytes += bytes;
+        state.batch.groups.extend((count > 0).then_some((count, bytes)));
         let mark = Mark(state.newest);
         drop(state);
         self.arrived.notify_one();
@@ -207,17 +212,19 @@ impl Shard {
     }
 }
 
-/// Leaves in the batch what fits into one record, at least one change, and gives the rest.
+/// Leaves in the batch what fits into one record, at least what was recorded at once, and gives the rest.
 fn split(batch: &mut Batch) -> Batch {
     let mut bytes = 0;
-    let fits = batch.entries.iter().take_while(|entry| {
-        bytes += entry.change.len();
+    let fits = batch.groups.iter().take_while(|(_, of_group)| {
+        bytes += of_group;
         bytes <= BATCH_BYTES_MAX
     });
-    let count = fits.count().max(1);
+    let groups = batch.groups.split_off(fits.count().max(1));
+    let (count, kept) = batch.groups.iter().fold((0, 0), |(count, bytes), group| (count + group.0, bytes + group.1));
     let entries = batch.entries.split_off(count);
-    let bytes = entries.iter().map(|entry| entry.change.len()).sum();
-    Batch { entries, bytes, listeners: batch.listeners.clone() }
+    let rest = batch.bytes - kept;
+    batch.bytes = kept;
+    Batch { entries, bytes: rest, groups, listeners: batch.listeners.clone() }
 }
 
 fn tell(listeners: impl IntoIterator<Item = Weak<dyn Listener>>, say: impl Fn(&dyn Listener)) {

@@ -30,6 +30,11 @@ impl Agenda {
         }
     }
 
+    /// The host needs not be woken any more.
+    pub fn forget(&self, at: Moment, epoch: u64) {
+        self.appointments.lock().remove(&(at, epoch));
+    }
+
     /// Keeps the appointments; never ends.
     pub async fn run(self: Arc<Agenda>, clock: Clock) {
         loop {

@@ -257,7 +257,7 @@ impl Kind for Barrier {
         None
     }
 
-    fn awaited(_command: &Command) -> &'static str {
+    fn awaited(&self, _command: &Command) -> &'static str {
         "for the other parties at it"
     }
 

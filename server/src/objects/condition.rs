@@ -418,17 +418,18 @@ impl Kind for Condition {
         self.held.iter().map(|held| held.grant.holding("the lock")).collect()
     }
 
-    /// Anybody may notify, and a wait says nothing of whether it was.
-    fn blocking(command: &Command) -> Blocking {
+    /// Anybody may notify; who was notified, or whose time was over, waits for the lock.
+    fn blocking(&self, command: &Command) -> Blocking {
         match command {
-            Command::Reacquire { .. } => Blocking::Anybody,
+            Command::Reacquire { waiter } if self.waiting.contains_key(waiter) => Blocking::Anybody,
             _ => Blocking::EachHolder,
         }
     }
 
-    fn awaited(command: &Command) -> &'static str {
+    fn awaited(&self, command: &Command) -> &'static str {
         match command {
-            Command::Reacquire { .. } => "to be notified",
+            Command::Reacquire { waiter } if self.waiting.contains_key(waiter) => "to be notified",
+            Command::Reacquire { .. } => "to acquire again",
             _ => "to acquire",
         }
     }

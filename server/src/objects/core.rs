@@ -133,6 +133,8 @@ pub struct Core<K: Kind, T> {
     /// Waiters by call, as (line, arrival).
     places: BTreeMap<CallId, (usize, u64)>,
     deadlines: BTreeSet<(Moment, usize, u64)>,
+    /// Waiters by session and owner, as (session, owner, line, arrival), of commands that have one.
+    owners: BTreeSet<(SessionId, u64, usize, u64)>,
     /// Where the last change of this object stands in the journal.
     position: Mark,
     durable: Mark,
@@ -152,6 +154,7 @@ impl<K: Kind, T> Core<K, T> {
             arrivals: 0,
             places: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            owners: BTreeSet::new(),
             position: Mark(0),
             durable: Mark(0),
             held: VecDeque::new(),
@@ -183,10 +186,14 @@ impl<K: Kind, T> Core<K, T> {
     /// meanwhile is no answer by itself: it is looked at when the kind has something to give.
     pub fn overlooked(&self, now: Moment) -> Option<CallId> {
         self.lines.iter().zip(&self.orders).find_map(|(line, order)| {
+            let mut is_behind = false;
             for waiter in line.values() {
-                match (self.kind.decide(waiter.call.session, &waiter.asked.command, now), order) {
-                    (Decision::Wait, Order::FirstComeFirstServed) => return None,
-                    (Decision::Wait | Decision::StandAside, _) => {}
+                let command = &waiter.asked.command;
+                match self.kind.decide(waiter.call.session, command, now) {
+                    Decision::Wait => is_behind |= matches!(order, Order::FirstComeFirstServed),
+                    Decision::StandAside => {}
+                    Decision::Overtake(..) | Decision::Refuse(_) if K::owner(command).is_some() => return Some(waiter.call),
+                    _ if is_behind => {}
                     _ => return Some(waiter.call),
                 }
             }
@@ -286,10 +293,19 @@ impl<K: Kind, T> Core<K, T> {
         self.position
     }
 
-    /// Answers for several objects when everything up to this mark is durable.
-    pub fn answer_jointly(&mut self, mark: Mark, ticket: T, result: Result<v1::answer::Reply, Fault>, turn: &mut Turn<'_, K, T>) {
-        self.position = self.position.max(mark);
+    /// Answers for several objects, none of which rests on a later mark than this one.
+    pub fn answer_jointly(&mut self, ticket: T, result: Result<v1::answer::Reply, Fault>, turn: &mut Turn<'_, K, T>) {
+        let result = match &self.stopped {
+            // Nobody lets go of what it holds back any more.
+            Some(stopped) => Err(stopped.clone()),
+            None => result,
+        };
         self.hold(Answer { ticket, result: result.map(Told::Joint) }, turn);
+    }
+
+    /// Why it serves nobody any more; `None`: it does.
+    pub fn stopped(&self) -> Option<&Fault> {
+        self.stopped.as_ref()
     }
 
     /// The calls in line, in the order of their arrival.
@@ -298,8 +314,8 @@ impl<K: Kind, T> Core<K, T> {
         let mut standing: Vec<_> = lines
             .map(|(arrival, waiter)| Standing {
                 session: waiter.call.session,
-                what: K::awaited(&waiter.asked.command),
-                blocking: K::blocking(&waiter.asked.command),
+                what: self.kind.awaited(&waiter.asked.command),
+                blocking: self.kind.blocking(&waiter.asked.command),
                 since: waiter.since,
                 deadline: waiter.deadline,
                 arrival: *arrival,
@@ -312,6 +328,12 @@ impl<K: Kind, T> Core<K, T> {
     /// The order of arrival of a call that stands in line.
     pub fn arrival(&self, call: CallId) -> Option<u64> {
         self.places.get(&call).map(|(_, arrival)| *arrival)
+    }
+
+    /// Whether a call of this session stands in line.
+    pub fn has_waiting(&self, session: SessionId) -> bool {
+        let (first, last) = (CallId { session, sequence: 0 }, CallId { session, sequence: u64::MAX });
+        self.places.range(first..=last).next().is_some()
     }
 
     /// Takes a waiting call out of its line and answers it with this fault.
@@ -399,6 +421,7 @@ impl<K: Kind, T> Core<K, T> {
     pub fn dismiss(&mut self, fault: &Fault, turn: &mut Turn<'_, K, T>) {
         self.places.clear();
         self.deadlines.clear();
+        self.owners.clear();
         for line in 0..LINES {
             for (_, waiter) in std::mem::take(&mut self.lines[line]) {
                 let Waiter { call, asked, ticket, .. } = waiter;
@@ -439,7 +462,7 @@ impl<K: Kind, T> Core<K, T> {
 
     /// Every answer carries the position of the object's last change, refusals and reads included: what they say may rest on it.
     fn hold(&mut self, answer: Answer<K, T>, turn: &mut Turn<'_, K, T>) {
-        if self.position <= self.durable {
+        if self.position <= self.durable || self.stopped.is_some() {
             turn.out.push(answer);
         } else {
             self.held.push_back((self.position, answer));
@@ -458,6 +481,8 @@ impl<K: Kind, T> Core<K, T> {
         self.arrivals += 1;
         self.deadlines.extend(waiter.deadline.map(|deadline| (deadline, line, arrival)));
         self.places.insert(waiter.call, (line, arrival));
+        let owner = K::owner(&waiter.asked.command);
+        self.owners.extend(owner.map(|owner| (waiter.call.session, owner, line, arrival)));
         self.lines[line].insert(arrival, waiter);
         (line, arrival)
     }
@@ -467,6 +492,9 @@ impl<K: Kind, T> Core<K, T> {
         self.places.remove(&waiter.call);
         if let Some(deadline) = waiter.deadline {
             self.deadlines.remove(&(deadline, line, arrival));
+        }
+        if let Some(owner) = K::owner(&waiter.asked.command) {
+            self.owners.remove(&(waiter.call.session, owner, line, arrival));
         }
         waiter
     }
@@ -532,10 +560,32 @@ impl<K: Kind, T> Core<K, T> {
                 }
             };
             let waiter = self.remove(line, arrival);
+            let owner = K::owner(&waiter.asked.command).filter(|_| change.is_some());
             if let Some(change) = change {
                 self.apply(change, turn);
                 changed = true;
             }
+            self.answer(waiter.ticket, result, turn);
+            if let Some(owner) = owner {
+                self.ask_owner(waiter.call.session, owner, turn);
+            }
+        }
+    }
+
+    /// An owner was granted something: what else it asks for must not wait behind others for what it has itself.
+    fn ask_owner(&mut self, session: SessionId, owner: u64, turn: &mut Turn<'_, K, T>) {
+        let all = (session, owner, 0, 0)..=(session, owner, usize::MAX, u64::MAX);
+        let places: Vec<_> = self.owners.range(all).map(|(.., line, arrival)| (*line, *arrival)).collect();
+        for (line, arrival) in places {
+            let result = match self.decide(session, &self.lines[line][&arrival].asked, turn.now) {
+                Decision::Overtake(change, reply) => {
+                    self.apply(change, turn);
+                    Ok(reply)
+                }
+                Decision::Refuse(fault) => Err(fault),
+                _ => continue,
+            };
+            let waiter = self.remove(line, arrival);
             self.answer(waiter.ticket, result, turn);
         }
     }

@@ -137,7 +137,7 @@ impl Kind for Counter {
         None
     }
 
-    fn awaited(_command: &Command) -> &'static str {
+    fn awaited(&self, _command: &Command) -> &'static str {
         "for nothing"
     }
 

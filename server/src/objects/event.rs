@@ -161,7 +161,7 @@ impl Kind for Event {
         None
     }
 
-    fn awaited(_command: &Command) -> &'static str {
+    fn awaited(&self, _command: &Command) -> &'static str {
         "for it to be set"
     }
 

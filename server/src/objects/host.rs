@@ -114,6 +114,10 @@ pub trait Entered {
     fn arrival(&self, call: CallId) -> Option<u64>;
     /// Answers a waiting call with this fault.
     fn refuse(&mut self, call: CallId, fault: Fault);
+    /// Why it serves nobody any more; `None`: it does.
+    fn stopped(&self) -> Option<Fault>;
+    /// Whether a session waits here.
+    fn has_waiting(&self, session: SessionId) -> bool;
     /// Whether a test holds; `None`: it is none for this kind.
     fn test(&self, caller: SessionId, test: &Test) -> Option<bool>;
     /// Decides steps, and keeps the changes until [`Entered::evolve`]. The second value is what has to be recorded.
@@ -122,8 +126,8 @@ pub trait Entered {
     fn position(&self) -> Mark;
     /// Takes the changes of `decide`, recorded up to this mark.
     fn evolve(&mut self, mark: Mark);
-    /// Lets this answer go when the journal has come to this mark.
-    fn answer(&mut self, mark: Mark, ticket: Ticket, result: Result<Reply, Fault>);
+    /// Lets this answer go when the object's last change is durable.
+    fn answer(&mut self, ticket: Ticket, result: Result<Reply, Fault>);
     /// Lets go of the object. What is given back delivers the answers that may leave: when no object is entered any more.
     #[must_use]
     fn leave<'s>(self: Box<Self>) -> Box<dyn FnOnce() + 's>
@@ -234,7 +238,7 @@ impl<K: Wire> Host<K> {
     }
 
     fn make_appointment(&self, live: &mut Live<K>) {
-        if let Some(wake) = live.core.next_wake()
+        if let Some(wake) = live.core.next_wake().filter(|_| !live.core.is_stopped())
             && live.appointment.is_none_or(|appointment| wake < appointment)
         {
             let later = live.appointment.replace(wake);
@@ -332,6 +336,9 @@ impl<K: Wire> Hosted for Host<K> {
         // What it guarded is guarded no more.
         self.exclusive.store(0, Ordering::SeqCst);
         let last_token = live.core.kind().last_token();
+        if let Some(appointment) = live.appointment.take() {
+            self.world.agenda.forget(appointment, self.epoch);
+        }
         drop(live);
         let host = self.this.upgrade().expect("whoever calls this has it");
         (last_token, Box::new(move || host.deliver(out)))
@@ -355,6 +362,14 @@ impl<K: Wire> Entered for Stay<'_, K> {
 
     fn refuse(&mut self, call: CallId, fault: Fault) {
         self.work(|core, turn| core.refuse(call, fault, turn));
+    }
+
+    fn stopped(&self) -> Option<Fault> {
+        self.live.core.stopped().cloned()
+    }
+
+    fn has_waiting(&self, session: SessionId) -> bool {
+        self.live.core.has_waiting(session)
     }
 
     fn test(&self, caller: SessionId, test: &Test) -> Option<bool> {
@@ -387,8 +402,8 @@ impl<K: Wire> Entered for Stay<'_, K> {
         }
     }
 
-    fn answer(&mut self, mark: Mark, ticket: Ticket, result: Result<Reply, Fault>) {
-        self.work(|core, turn| core.answer_jointly(mark, ticket, result, turn));
+    fn answer(&mut self, ticket: Ticket, result: Result<Reply, Fault>) {
+        self.work(|core, turn| core.answer_jointly(ticket, result, turn));
     }
 
     fn leave<'s>(self: Box<Self>) -> Box<dyn FnOnce() + 's>

@@ -171,6 +171,22 @@ pub enum Test {
     IsEmpty(bool),
 }
 
+impl Test {
+    /// What is asked, without what it is compared with.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Test::KeyRevision { .. } => "the revision of a key",
+            Test::KeyValue { .. } => "the value of a key",
+            Test::KeyPresent { .. } => "the presence of a key",
+            Test::TokenHeld(_) => "the token that is held",
+            Test::Number { .. } => "a number",
+            Test::IsSet(_) => "whether it is set",
+            Test::LeaseHeld(_) => "a lease",
+            Test::IsEmpty(_) => "whether it is empty",
+        }
+    }
+}
+
 /// The changes and the replies of several commands, as if they were decided one after the other.
 pub type Together<K> = (Vec<<K as Kind>::Change>, Vec<<K as Kind>::Reply>);
 
@@ -225,13 +241,19 @@ pub trait Kind: Sized + Send + 'static {
         Vec::new()
     }
 
+    /// Which owner of the caller's session asks, where calls of one owner must not wait for each other: once one of them is granted, the
+    /// others that stand in line are asked at once. `None`: it makes no difference.
+    fn owner(_command: &Self::Command) -> Option<u64> {
+        None
+    }
+
     /// For whom this command waits, when it waits.
-    fn blocking(_command: &Self::Command) -> Blocking {
+    fn blocking(&self, _command: &Self::Command) -> Blocking {
         Blocking::Anybody
     }
 
     /// For what this command waits, in words: "to acquire it".
-    fn awaited(command: &Self::Command) -> &'static str;
+    fn awaited(&self, command: &Self::Command) -> &'static str;
 
     /// Whether a wait is to be refused that could never end.
     fn refuses_deadlock(&self) -> bool {

@@ -417,7 +417,7 @@ impl Kind for Kv {
         is_due.then_some(Change::Expired { until: now, keys_max: EXPIRED_MAX })
     }
 
-    fn awaited(_command: &Command) -> &'static str {
+    fn awaited(&self, _command: &Command) -> &'static str {
         "for a change of a key"
     }
 

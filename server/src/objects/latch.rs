@@ -120,7 +120,7 @@ impl Kind for Latch {
         None
     }
 
-    fn awaited(_command: &Command) -> &'static str {
+    fn awaited(&self, _command: &Command) -> &'static str {
         "for it to open"
     }
 

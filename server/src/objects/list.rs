@@ -219,7 +219,7 @@ impl Kind for List {
         None
     }
 
-    fn awaited(_command: &Command) -> &'static str {
+    fn awaited(&self, _command: &Command) -> &'static str {
         "for nothing"
     }
 

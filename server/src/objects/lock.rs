@@ -206,11 +206,18 @@ impl Kind for Lock {
         self.held.iter().map(|held| held.grant.holding("the lock")).collect()
     }
 
-    fn blocking(_command: &Command) -> Blocking {
+    fn owner(command: &Command) -> Option<u64> {
+        match command {
+            Command::Acquire { owner, .. } => Some(*owner),
+            _ => None,
+        }
+    }
+
+    fn blocking(&self, _command: &Command) -> Blocking {
         Blocking::EachHolder
     }
 
-    fn awaited(_command: &Command) -> &'static str {
+    fn awaited(&self, _command: &Command) -> &'static str {
         "to acquire"
     }
 

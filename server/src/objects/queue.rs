@@ -341,7 +341,7 @@ impl Kind for Queue {
         }
     }
 
-    fn awaited(command: &Command) -> &'static str {
+    fn awaited(&self, command: &Command) -> &'static str {
         match command {
             Command::Get { .. } => "for an item",
             Command::Put(_) => "for room",

@@ -273,11 +273,18 @@ impl Kind for Rwlock {
         self.holders().map(|granted| granted.grant.holding(what(granted.write))).collect()
     }
 
-    fn blocking(_command: &Command) -> Blocking {
+    fn owner(command: &Command) -> Option<u64> {
+        match command {
+            Command::Acquire { owner, .. } => Some(*owner),
+            _ => None,
+        }
+    }
+
+    fn blocking(&self, _command: &Command) -> Blocking {
         Blocking::EachHolder
     }
 
-    fn awaited(command: &Command) -> &'static str {
+    fn awaited(&self, command: &Command) -> &'static str {
         match command {
             Command::Acquire { write: true, .. } => "to write",
             _ => "to read",

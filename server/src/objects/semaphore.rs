@@ -303,11 +303,11 @@ impl Kind for Semaphore {
     }
 
     /// While nobody holds any, that is nobody in particular: somebody may add some.
-    fn blocking(_command: &Command) -> Blocking {
+    fn blocking(&self, _command: &Command) -> Blocking {
         Blocking::AnyHolder
     }
 
-    fn awaited(command: &Command) -> &'static str {
+    fn awaited(&self, command: &Command) -> &'static str {
         match command {
             Command::Acquire { consume: true, .. } => "to consume permits of it",
             _ => "to acquire permits of it",

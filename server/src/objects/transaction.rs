@@ -3,6 +3,9 @@
 //! Deciding does not touch: all objects are entered in the order of their epochs, all steps are decided, and only when none was
 //! refused everything is recorded at once and evolves.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     core::Fence,
     host::{Entered, Hosted, Ticket, World},
@@ -19,6 +22,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Tests and steps of one transaction: all its objects stand still while it is executed.
 const STEPS_MAX: usize = 1000;
+
+/// Of all replies together. Steps that read could otherwise ask for the same large values a thousand times, and get more than a
+/// client takes in one answer.
+const REPLY_BYTES_MAX: usize = 64 << 20;
 
 /// A transaction that has found its objects.
 pub struct Transaction {
@@ -76,8 +83,9 @@ impl Transaction {
         } else {
             stage.execute(ticket.call.session, &when, then, otherwise)
         };
-        match entered.iter().map(|entered| entered.position()).max() {
-            Some(mark) => entered[0].answer(mark, ticket, result),
+        // The one whose last change is the youngest hears when everything that the answer rests on is durable.
+        match entered.iter_mut().max_by_key(|entered| entered.position()) {
+            Some(last) => last.answer(ticket, result),
             // Nothing was tested and nothing done.
             None => ticket.answer(result),
         }
@@ -158,12 +166,14 @@ impl Stage<'_, '_> {
         then: Vec<Step>,
         otherwise: Vec<Step>,
     ) -> Result<Reply, Fault> {
+        // Deleted since it was found: what it says holds no more.
+        self.entered.iter().find_map(|entered| entered.stopped()).map_or(Ok(()), Err)?;
         let mut held = true;
         for (epoch, test) in when {
             let place = self.place(*epoch);
             let holds = self.entered[place].test(caller, test);
             let kind = self.hosts[place].kind();
-            held &= holds.ok_or_else(|| Fault::bad_argument("when", format!("{test:?} cannot be asked of a {kind}")))?;
+            held &= holds.ok_or_else(|| Fault::bad_argument("when", format!("{} cannot be asked of a {kind}", test.what())))?;
         }
         let steps = if held { then } else { otherwise };
         steps.iter().filter_map(|step| step.fence.as_ref()).try_for_each(Fence::check)?;
@@ -181,11 +191,17 @@ impl Stage<'_, '_> {
             order.push(at);
             commands.push(step.command);
         }
-        let (mut replies, mut records) = (BTreeMap::new(), Vec::new());
+        let (mut replies, mut records, mut bytes) = (BTreeMap::new(), Vec::new(), 0);
         for (place, (order, commands)) in &mut by_place {
             let (own, changes) = self.entered[*place].decide(caller, std::mem::take(commands))?;
             for (at, reply) in order.iter().zip(own) {
-                replies.insert(*at, of_step(reply));
+                let reply = of_step(reply);
+                bytes += reply.encoded_len();
+                replies.insert(*at, reply);
+            }
+            if bytes > REPLY_BYTES_MAX {
+                let (what, size, limit) = ("the answer of the transaction".into(), bytes as u64, REPLY_BYTES_MAX as u64);
+                return Err(Fault::TooLarge { what, size, limit });
             }
             let (epoch, listener) = (self.hosts[*place].epoch(), self.entered[*place].listener());
             records.extend(changes.into_iter().map(|change| (epoch, change, listener.clone())));

@@ -4,6 +4,9 @@
 //! tasks will open; that is why an object refuses such waits only if its options say so. What a session itself holds never keeps
 //! it in a circle: another of its tasks may give it back, and the kinds know what one *owner* may not do twice.
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     core::{CallId, Standing},
     host::{Entered, Hosted, World},
@@ -12,7 +15,7 @@ use super::{
 use bursar_proto::{Fault, v1::registry as pb};
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, OnceLock, Weak},
 };
 
@@ -85,98 +88,132 @@ struct Knot {
     kind: &'static str,
     stands: Vec<Standing>,
     holdings: Vec<Holding>,
+    /// Each once.
+    holders: BTreeSet<SessionId>,
 }
 
 impl Knot {
     fn of(host: &dyn Hosted, entered: &dyn Entered) -> Knot {
         let (stands, holdings) = entered.stands();
-        Knot { name: host.name().to_string(), kind: host.kind(), stands, holdings }
+        let holders = holdings.iter().map(|holding| holding.session).collect();
+        Knot { name: host.name().to_string(), kind: host.kind(), stands, holdings, holders }
     }
 
-    /// The sessions for which a wait here waits. Empty: it may end without any of them.
-    fn blockers(&self, wait: &Standing) -> Vec<SessionId> {
-        let holders = self.holdings.iter().map(|holding| holding.session);
-        match wait.blocking {
-            Blocking::Anybody => Vec::new(),
-            Blocking::EachHolder => holders.filter(|holder| *holder != wait.session).collect(),
-            Blocking::AnyHolder if self.holdings.iter().any(|holding| holding.session == wait.session) => Vec::new(),
-            Blocking::AnyHolder => holders.collect(),
-        }
+    /// The sessions for which a wait here waits. None: it may end without any of them.
+    fn blockers(&self, wait: &Standing) -> impl Iterator<Item = SessionId> {
+        let holders = (wait.blocking != Blocking::Anybody).then_some(&self.holders);
+        holders.into_iter().flatten().copied().filter(move |holder| *holder != wait.session)
     }
 
-    fn is_stuck(&self, wait: &Standing, stuck: &BTreeSet<SessionId>) -> bool {
-        let blockers = self.blockers(wait);
+    /// Whether a wait can only end when one of these does, who are `stuck_holders` of the holders.
+    fn is_stuck(&self, wait: &Standing, stuck: &HashSet<SessionId>, stuck_holders: usize) -> bool {
+        let holds = self.holders.contains(&wait.session);
+        let others = self.holders.len() - usize::from(holds);
+        let stuck_others = stuck_holders - usize::from(holds && stuck.contains(&wait.session));
         match wait.blocking {
             Blocking::Anybody => false,
-            Blocking::EachHolder => blockers.iter().any(|blocker| stuck.contains(blocker)),
-            Blocking::AnyHolder => !blockers.is_empty() && blockers.iter().all(|blocker| stuck.contains(blocker)),
+            Blocking::EachHolder => stuck_others > 0,
+            Blocking::AnyHolder => others > 0 && stuck_others == others,
         }
     }
 }
 
-/// The waits that can only end when another of them does.
+/// The waits that can only end when another of them does: what is left when whoever waits for nobody of the rest is taken away, again
+/// and again. Every wait of an object is looked at when it begins, and when the last or all but the last of its holders is freed:
+/// linear in waits and holdings.
 struct Graph<'a> {
     knots: &'a [Knot],
-    stuck: BTreeSet<SessionId>,
     /// The stuck waits of each stuck session.
     waits: HashMap<SessionId, Vec<(&'a Knot, &'a Standing)>>,
 }
 
 impl<'a> Graph<'a> {
     fn new(knots: &'a [Knot]) -> Graph<'a> {
+        let all = || knots.iter().enumerate().flat_map(|(at, knot)| knot.stands.iter().map(move |wait| (at, knot, wait)));
+        let mut stuck: HashSet<SessionId> = all().map(|(.., wait)| wait.session).collect();
+        let mut held: HashMap<SessionId, Vec<usize>> = HashMap::new();
+        for (at, knot) in knots.iter().enumerate() {
+            for holder in &knot.holders {
+                held.entry(*holder).or_default().push(at);
+            }
+        }
+        let count = |knot: &Knot, stuck: &HashSet<SessionId>| knot.holders.iter().filter(|holder| stuck.contains(holder)).count();
+        let mut stuck_holders: Vec<usize> = knots.iter().map(|knot| count(knot, &stuck)).collect();
+        // How many of its waits keep a session stuck.
+        let mut keeps: HashMap<SessionId, usize> = stuck.iter().map(|session| (*session, 0)).collect();
+        let mut is_stuck: Vec<Vec<bool>> = Vec::with_capacity(knots.len());
+        for (at, knot) in knots.iter().enumerate() {
+            let of_knot: Vec<bool> = knot.stands.iter().map(|wait| knot.is_stuck(wait, &stuck, stuck_holders[at])).collect();
+            for (wait, _) in knot.stands.iter().zip(&of_knot).filter(|(_, is_stuck)| **is_stuck) {
+                *keeps.entry(wait.session).or_default() += 1;
+            }
+            is_stuck.push(of_knot);
+        }
+        let mut free: Vec<SessionId> = keeps.iter().filter(|(_, keeps)| **keeps == 0).map(|(session, _)| *session).collect();
+        while let Some(session) = free.pop() {
+            stuck.remove(&session);
+            for &at in held.get(&session).into_iter().flatten() {
+                let knot = &knots[at];
+                stuck_holders[at] -= 1;
+                let freed_holders = knot.holders.len() - stuck_holders[at];
+                // Only then can it make a difference to anybody.
+                if stuck_holders[at] > 1 && freed_holders > 2 {
+                    continue;
+                }
+                for (wait, was_stuck) in knot.stands.iter().zip(&mut is_stuck[at]).filter(|(_, was_stuck)| **was_stuck) {
+                    if !knot.is_stuck(wait, &stuck, stuck_holders[at]) {
+                        *was_stuck = false;
+                        let keeps = keeps.entry(wait.session).or_default();
+                        *keeps -= 1;
+                        if *keeps == 0 {
+                            free.push(wait.session);
+                        }
+                    }
+                }
+            }
+        }
         let mut waits: HashMap<SessionId, Vec<(&Knot, &Standing)>> = HashMap::new();
-        for knot in knots {
-            for wait in &knot.stands {
-                waits.entry(wait.session).or_default().push((knot, wait));
-            }
+        for ((_, knot, wait), _) in all().zip(is_stuck.iter().flatten()).filter(|(_, is_stuck)| **is_stuck) {
+            waits.entry(wait.session).or_default().push((knot, wait));
         }
-        // The largest set in which everybody waits for others of the set.
-        let mut stuck: BTreeSet<SessionId> = waits.keys().copied().collect();
-        loop {
-            let free: Vec<_> = stuck
-                .iter()
-                .filter(|session| !waits[session].iter().any(|(knot, wait)| knot.is_stuck(wait, &stuck)))
-                .copied()
-                .collect();
-            if free.is_empty() {
-                break;
-            }
-            stuck.retain(|session| !free.contains(session));
-        }
-        waits.retain(|session, _| stuck.contains(session));
-        waits.values_mut().for_each(|waits| waits.retain(|(knot, wait)| knot.is_stuck(wait, &stuck)));
-        Graph { knots, stuck, waits }
+        Graph { knots, waits }
     }
 
     /// A circle of waits that begins with this one; `None`: it is in none.
     fn circle(&self, knot: &'a Knot, wait: &'a Standing) -> Option<Vec<(&'a Knot, &'a Standing)>> {
-        if !knot.is_stuck(wait, &self.stuck) {
-            return None;
-        }
-        // Depth first, each session once: a way from this wait back to its session.
-        let mut visited = BTreeSet::new();
-        let mut ways = vec![vec![(knot, wait)]];
-        while let Some(way) = ways.pop() {
-            let (knot, last) = way.last().expect("a way begins with a wait");
+        let is_stuck = |(_, stuck): &(&Knot, &Standing)| std::ptr::eq(*stuck, wait);
+        self.waits.get(&wait.session)?.iter().find(|stuck| is_stuck(stuck))?;
+        // Breadth first, each session once: the shortest way from this wait back to its session. Each wait knows the one before it.
+        let mut visited = HashSet::new();
+        let mut ways = vec![(knot, wait, None)];
+        let mut at = 0;
+        while let Some(&(knot, last, _)) = ways.get(at) {
             for blocker in knot.blockers(last) {
                 if blocker == wait.session {
+                    let steps = std::iter::successors(Some(at), |at| ways[*at].2);
+                    let mut way: Vec<_> = steps.map(|at| (ways[at].0, ways[at].1)).collect();
+                    way.reverse();
                     return Some(way);
                 }
                 if visited.insert(blocker) {
                     let next = self.waits.get(&blocker).into_iter().flatten();
-                    ways.extend(next.map(|next| way.iter().copied().chain([*next]).collect::<Vec<_>>()));
+                    ways.extend(next.map(|(knot, wait)| (*knot, *wait, Some(at))));
                 }
             }
+            at += 1;
         }
         None
     }
 
-    /// Circles, such that every session that is in one is in one of them.
+    /// Circles, such that every session that is in one is in one of them; not more than are shown.
     fn circles(&self) -> Vec<Vec<(&'a Knot, &'a Standing)>> {
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::new();
         let mut circles = Vec::new();
         for knot in self.knots {
             for wait in &knot.stands {
+                if circles.len() == CYCLES_MAX {
+                    return circles;
+                }
                 if seen.contains(&wait.session) {
                     continue;
                 }
@@ -198,6 +235,7 @@ pub fn refuse_cycle(world: &World, epoch: u64, call: CallId) {
     let here = hosts.iter().position(|host| host.epoch() == epoch);
     if let Some(here) = here
         && let Some(arrival) = entered[here].arrival(call)
+        && may_close_a_circle(&entered, here)
     {
         let knots: Vec<_> = hosts.iter().zip(&entered).map(|(host, entered)| Knot::of(&**host, &**entered)).collect();
         let wait = knots[here].stands.iter().find(|wait| wait.arrival == arrival);
@@ -209,6 +247,12 @@ pub fn refuse_cycle(world: &World, epoch: u64, call: CallId) {
         }
     }
     leave(entered);
+}
+
+/// As a rule none of the holders waits for anything, and there is nothing to look for.
+fn may_close_a_circle(entered: &[Box<dyn Entered + '_>], here: usize) -> bool {
+    let holders: BTreeSet<SessionId> = entered[here].stands().1.iter().map(|holding| holding.session).collect();
+    holders.iter().any(|holder| entered.iter().any(|entered| entered.has_waiting(*holder)))
 }
 
 /// Lets go of all, and only then delivers.
@@ -230,28 +274,37 @@ fn sentence(circle: &[(&Knot, &Standing)], directory: &Directory) -> String {
     text + &format!(", held by session {first}")
 }
 
-/// Waits and holdings in one reply.
+/// Waits, and holdings, in one reply.
 const SHOWN_MAX: usize = 10_000;
+/// Circles in one reply: whoever has more than one to resolve resolves one and looks again.
+const CYCLES_MAX: usize = 100;
 
 /// What there is to see of these objects. With `all_holdings` also of those that nobody waits for.
 pub fn show(hosts: &[Arc<dyn Hosted>], all_holdings: bool, world: &World) -> pb::WaitsReply {
     let now = world.clock.now();
-    let mut reply = pb::WaitsReply::default();
-    for host in hosts {
+    let knot = |host: &Arc<dyn Hosted>| {
         let entered = host.enter(now);
         let knot = Knot::of(&**host, &*entered);
         leave(vec![entered]);
-        reply.waits.extend(knot.stands.iter().map(|wait| waiting(&knot, wait, &world.directory)));
-        if all_holdings || !knot.stands.is_empty() {
-            reply.holdings.extend(knot.holdings.iter().map(|held| holding(&knot, held, &world.directory)));
-        }
-    }
+        knot
+    };
+    let knots: Vec<Knot> = hosts.iter().map(knot).collect();
+    let of_all = |knot: &&Knot| all_holdings || !knot.stands.is_empty();
+    let mut waits: Vec<_> = knots.iter().flat_map(|knot| knot.stands.iter().map(move |wait| (knot, wait))).collect();
+    let mut holdings: Vec<_> =
+        knots.iter().filter(of_all).flat_map(|knot| knot.holdings.iter().map(move |held| (knot, held))).collect();
+    let more = waits.len() > SHOWN_MAX || holdings.len() > SHOWN_MAX;
     // Within one millisecond by name; those of one object stay in their order.
-    reply.waits.sort_by(|left, right| (left.since_ms, &left.object).cmp(&(right.since_ms, &right.object)));
-    reply.holdings.sort_by(|left, right| (left.since_ms, &left.object).cmp(&(right.since_ms, &right.object)));
-    reply.more = reply.waits.len() > SHOWN_MAX || reply.holdings.len() > SHOWN_MAX;
-    reply.waits.truncate(SHOWN_MAX);
-    reply.holdings.truncate(SHOWN_MAX);
+    waits.sort_by(|(left, one), (right, other)| (one.since, &left.name).cmp(&(other.since, &right.name)));
+    let since = |held: &Holding| held.since.unwrap_or_default();
+    holdings.sort_by(|(left, one), (right, other)| (since(one), &left.name).cmp(&(since(other), &right.name)));
+    let directory = &world.directory;
+    let mut reply = pb::WaitsReply {
+        waits: waits.into_iter().take(SHOWN_MAX).map(|(knot, wait)| waiting(knot, wait, directory)).collect(),
+        holdings: holdings.into_iter().take(SHOWN_MAX).map(|(knot, held)| holding(knot, held, directory)).collect(),
+        more,
+        ..Default::default()
+    };
     let contended = world.contended.all();
     let entered: Vec<_> = contended.iter().map(|host| host.enter(now)).collect();
     let knots: Vec<_> = contended.iter().zip(&entered).map(|(host, entered)| Knot::of(&**host, &**entered)).collect();
