@@ -1,10 +1,11 @@
 //! The command line as a stranger meets it: the real program, its output and its exit codes.
 
-use crate::harness::{BURSAR, Broker, eventually, signal_process};
+use crate::harness::{BURSAR, Broker, eventually, signal_process, skip};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::process::CommandExt,
     process::{Command, Output, Stdio},
 };
 
@@ -355,7 +356,10 @@ impl Stays {
     }
 
     fn start_script(broker: &Broker, line: &str, script: &str) -> Stays {
-        let mut command = broker.cli(&line.split(' ').chain(["--", "sh", "-c", script]).collect::<Vec<_>>());
+        Stays::of(broker.cli(&line.split(' ').chain(["--", "sh", "-c", script]).collect::<Vec<_>>()))
+    }
+
+    fn of(mut command: Command) -> Stays {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -430,6 +434,146 @@ fn a_command_whose_lock_is_lost_is_stopped() {
     broker.wait();
     polite.ended().fails(8, &["lock run a: lost while the command ran", "was stopped by SIGTERM"]);
     stubborn.ended().fails(8, &["lock run b: lost", "was killed"]);
+}
+
+/// A script that starts another in the background, which holds none of its pipes, says that one's id, and waits for it. SIGTERM ends
+/// the first at once; the other sets its own trap.
+fn with_a_second_process(trap: &str, file: &std::path::Path) -> String {
+    let inner = format!("{trap}; echo $$ > {}; while :; do sleep 0.02; done", file.display());
+    let ready = format!("until test -s {0}; do sleep 0.01; done; cat {0}", file.display());
+    format!("sh -c '{inner}' < /dev/null > /dev/null 2>&1 & {ready}; wait")
+}
+
+/// The state of a process, as its line in /proc says it; None: there is none, or it has ended and nobody has waited for it.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    stat.rsplit_once(") ")?.1.chars().next().filter(|state| !['Z', 'X'].contains(state))
+}
+
+/// The shell of a command died of SIGTERM, and what it had started went on beside the next holder of the lock.
+#[test]
+fn a_lost_lock_ends_every_process_of_the_command() {
+    let mut broker = Broker::start();
+    let directory = broker.directory().to_owned();
+    let file = |name: &str| directory.join(name);
+    let cleaned = file("cleaned");
+    let cleans = format!("trap \"echo > {}; exit\" TERM", cleaned.display());
+    let polite = with_a_second_process(&cleans, &file("polite"));
+    let polite = Stays::start_script(&broker, "lock run a --create --grace 1h", &polite);
+    let stubborn = with_a_second_process("trap \"\" TERM", &file("stubborn"));
+    let stubborn = Stays::start_script(&broker, "lock run b --create --grace 10ms", &stubborn);
+    let second: u32 = stubborn.first.parse().unwrap();
+    assert!(state(second).is_some());
+    broker.signal(Signal::KILL);
+    broker.wait();
+    polite.ended().fails(8, &["lock run a: lost", "was stopped by SIGTERM"]);
+    assert!(cleaned.exists(), "the second process had its time too");
+    stubborn.ended().fails(8, &["lock run b: lost", "was killed"]);
+    assert_eq!(state(second), None, "nothing goes on when the program has ended");
+}
+
+/// With a terminal as stdin the command is in the group of the program, which is not its own to signal.
+#[test]
+fn a_lost_lock_ends_every_process_of_a_command_at_a_terminal() {
+    const TEST: &str = "a_lost_lock_ends_every_process_of_a_command_at_a_terminal";
+    if Command::new("script").arg("--version").output().is_err() {
+        return skip(TEST, "script", "it comes with util-linux");
+    }
+    let mut broker = Broker::start();
+    let (program, second) = (broker.directory().join("program"), broker.directory().join("second"));
+    std::fs::write(&program, with_a_second_process("trap \"\" TERM", &second)).unwrap();
+    let line = format!("{BURSAR} lock run deploy --create --grace 10ms -- sh {}", program.display());
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["-qec", &line, "/dev/null"])
+        .env("BURSAR_ADDRESS", broker.unix())
+        .env("BURSAR_AUTHKEY_FILE", broker.key_file());
+    // The terminal is there until stdin ends.
+    let mut child = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (stdin, mut stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let second: u32 = line.trim().parse().unwrap();
+    assert!(state(second).is_some());
+    broker.signal(Signal::KILL);
+    broker.wait();
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).unwrap();
+    assert!(said.contains("lock run deploy: lost") && said.contains("was killed"), "{said}");
+    assert_eq!(state(second), None);
+    assert_eq!(child.wait().unwrap().code(), Some(8));
+    drop(stdin);
+}
+
+/// Whether this process has inherited that a signal is ignored: then those that it starts ignore it too.
+fn ignored(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
+}
+
+/// The program died of SIGHUP and SIGQUIT, its lock went on, and the command noticed nothing.
+#[test]
+fn every_signal_that_asks_to_end_reaches_the_command() {
+    let broker = Broker::start();
+    let signals = [(Signal::TERM, "TERM"), (Signal::HUP, "HUP"), (Signal::QUIT, "QUIT")];
+    for (signal, name) in signals.into_iter().filter(|(signal, _)| !ignored(*signal)) {
+        let script = format!("trap 'exit 3' {name}; echo ready; while :; do sleep 0.02; done");
+        let holder = Stays::start_script(&broker, "lock run deploy --create", &script);
+        assert_eq!(holder.first, "ready");
+        signal_process(holder.child.id(), signal);
+        assert_eq!(holder.ended().code, 3, "{name}");
+    }
+    let outlives =
+        ["-c", "trap '' HUP; exec \"$0\" lock run deploy --create -- sh -c 'echo ready; read -r code; exit $code'", BURSAR];
+    let mut command = Command::new("sh");
+    command.args(outlives).env("BURSAR_ADDRESS", broker.unix()).env("BURSAR_AUTHKEY_FILE", broker.key_file());
+    let holder = Stays::of(command);
+    signal_process(holder.child.id(), Signal::HUP);
+    assert_eq!(holder.end("4").code, 4, "started as by nohup");
+}
+
+/// Ctrl-Z stopped the program alone: its lock went on, and the command noticed nothing.
+#[test]
+fn a_command_stops_and_goes_on_with_the_program_that_holds_its_lock() {
+    let mut broker = Broker::start();
+    let start = |broker: &Broker, script: &str| {
+        let mut command = broker.cli(&["lock", "run", "deploy", "--create", "--", "sh", "-c", script]);
+        // As a shell starts a job: in a group that somebody else of the session can continue.
+        command.process_group(0);
+        let holder = Stays::of(command);
+        let (program, command) = (holder.child.id(), holder.first.parse::<u32>().unwrap());
+        signal_process(program, Signal::TSTP);
+        eventually("both are stopped", || [program, command].map(state) == [Some('T'); 2]);
+        (holder, command)
+    };
+    let (holder, command) = start(&broker, "echo $$; read -r code; exit $code");
+    signal_process(holder.child.id(), Signal::CONT);
+    eventually("the command goes on", || state(command) != Some('T'));
+    assert_eq!(holder.end("4").code, 4);
+
+    let (holder, command) = start(&broker, "echo $$; exec sleep 600");
+    broker.signal(Signal::KILL);
+    broker.wait();
+    signal_process(holder.child.id(), Signal::CONT);
+    holder.ended().fails(8, &["lock run deploy: lost", "was stopped by SIGTERM"]);
+    assert_eq!(state(command), None);
+}
+
+/// Between the end of connecting and the start of the command nobody listened, and a signal was swallowed.
+#[test]
+fn a_signal_at_any_moment_of_the_start_ends_the_program() {
+    let broker = Broker::start();
+    run(&broker, "lock run deploy --create -- true").ok();
+    for delay_ms in 0..40 {
+        let mut holder = broker.cli(&["lock", "run", "deploy", "--", "sleep", "3600"]).stderr(Stdio::null()).spawn().unwrap();
+        // Not to wait for anything: each time another moment.
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        signal_process(holder.id(), Signal::TERM);
+        eventually("the program has ended", || holder.try_wait().unwrap().is_some());
+    }
+    assert_eq!(run(&broker, "lock run deploy -- echo free").ok(), "free\n");
 }
 
 #[test]

@@ -35,9 +35,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use connect::Client;
 use failure::{Exit, Failure};
 use output::Output;
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use rustix::process::Signal;
+use std::{cell::Cell, fs, future::poll_fn, process::ExitCode, sync::Arc, task::Poll, time::Duration};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{self, SignalKind},
     sync::Notify,
     task::JoinHandle,
 };
@@ -141,19 +142,29 @@ fn execute(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Who acts on SIGINT and SIGTERM.
-#[derive(Clone, Copy, PartialEq)]
-enum Signals {
+/// Who acts on the signals that ask a program to end.
+#[derive(Clone, Copy)]
+enum Signals<'a> {
     /// They end the command; what it held goes back at once.
     End,
     /// The command does so itself.
-    Own,
+    Own(&'a HandedOver),
+}
+
+/// Where a command that acts on signals itself finds them: also those that came while the program connected.
+#[derive(Default)]
+struct HandedOver(Cell<Option<Interrupts>>);
+
+impl HandedOver {
+    fn take(&self) -> Interrupts {
+        self.0.take().expect("a session hands them over before its command runs, and the command takes them once")
+    }
 }
 
 /// Connects, runs a command, and ends the session cleanly however the command ended.
 fn session(
     client: &Client,
-    signals: Signals,
+    signals: Signals<'_>,
     command: impl AsyncFnOnce(&Manager, &mut Output) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     // The command runs on this thread and may block it, on output above all; signals are seen on another.
@@ -161,12 +172,15 @@ fn session(
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("the runtime cannot be started: {error}")))?;
     let result = runtime.block_on(async {
         let stop = Stop::new()?;
+        // They listen beside `stop` from the beginning: what that one sees and does not act on any more is not lost.
+        let interrupts = Interrupts::new()?;
         let manager = stop.or(client.connect()).await?;
         let mut output = Output::stdout(client.json);
         let result = match signals {
             Signals::End => stop.or(command(&manager, &mut output)).await,
-            Signals::Own => {
+            Signals::Own(handed_over) => {
                 stop.disarm();
+                handed_over.0.set(Some(interrupts));
                 command(&manager, &mut output).await
             }
         };
@@ -205,8 +219,9 @@ impl Stop {
 
     async fn or<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::select! {
-            result = work => result,
+            biased;
             () = self.asked.notified() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+            result = work => result,
         }
     }
 
@@ -216,32 +231,54 @@ impl Stop {
     }
 }
 
-/// SIGINT and SIGTERM, as they come.
-struct Interrupts {
-    int: Signal,
-    term: Signal,
-}
+/// Signals as they come; each is seen once, also if it came while nobody asked.
+struct Interrupts(Vec<(Signal, unix::Signal)>);
 
 impl Interrupts {
+    /// Those that ask a program to end.
     fn new() -> Result<Interrupts, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("signals cannot be received: {error}")));
-        Ok(Interrupts { int: listen(SignalKind::interrupt())?, term: listen(SignalKind::terminate())? })
+        Interrupts::of(&[Signal::INT, Signal::TERM, Signal::QUIT, Signal::HUP])
     }
 
-    async fn next(&mut self) -> rustix::process::Signal {
-        tokio::select! {
-            _ = self.int.recv() => rustix::process::Signal::INT,
-            _ = self.term.recv() => rustix::process::Signal::TERM,
-        }
+    fn of(signals: &[Signal]) -> Result<Interrupts, Failure> {
+        let listen = |&signal: &Signal| Ok((signal, unix::signal(SignalKind::from_raw(signal.as_raw()))?));
+        let heard = signals.iter().filter(|&&signal| !stays_ignored(signal));
+        let streams: std::io::Result<_> = heard.map(listen).collect();
+        Ok(Interrupts(streams.map_err(|error| Failure::new(Exit::Failed, format!("signals cannot be received: {error}")))?))
+    }
+
+    async fn next(&mut self) -> Signal {
+        poll_fn(|context| {
+            let came = self.0.iter_mut().find_map(|(signal, stream)| stream.poll_recv(context).is_ready().then_some(*signal));
+            came.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
-/// What is asked for before a command runs under it; a signal ends the wait.
-async fn acquired<G>(interrupts: &mut Interrupts, acquire: impl Future<Output = bursar::Result<G>>) -> Result<G, Failure> {
+/// Whoever starts a program with `nohup` wants it to outlive the terminal, and its command too: what is ignored is inherited.
+/// SIGINT and SIGQUIT are heard in any case: every script ignores them for what it runs in the background.
+fn stays_ignored(signal: Signal) -> bool {
+    let ignorable = signal == Signal::HUP || signal == Signal::TSTP;
+    ignorable && ignored() & (1 << (signal.as_raw() - 1)) != 0
+}
+
+/// The signals that this process ignores, signal n as bit n - 1.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// What is asked for before a command runs under it; a signal ends the wait, also one that was there before.
+async fn acquired<T, E>(interrupts: &mut Interrupts, acquire: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
     tokio::select! {
-        guard = acquire => Ok(guard?),
+        biased;
         _ = interrupts.next() => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        acquired = acquire => Ok(acquired?),
     }
 }
 

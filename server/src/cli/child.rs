@@ -2,8 +2,12 @@
 //!
 //! ```text
 //!   running ── it ends ──────────────────────────────► its exit code
-//!      └── what is held is lost ── SIGTERM ── grace is over: SIGKILL ──► Exit::Lost
+//!      └── what is held is lost ── SIGTERM to all its processes ── grace is over: SIGKILL ──► Exit::Lost
 //! ```
+//!
+//! How long something is held is the command's own process's matter: what that one leaves running when it ends is not looked after.
+
+mod family;
 
 use super::{
     Interrupts,
@@ -11,7 +15,8 @@ use super::{
     failure::{Exit, Failure},
 };
 use crate::config;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use family::Family;
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 use std::{
     io::{self, IsTerminal},
     os::unix::process::ExitStatusExt,
@@ -34,22 +39,34 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs the command until it ends, with these variables in its environment. When `lost` is there before that, it is told to stop.
+    /// Runs the command until it ends, with these variables in its environment. When what is held is lost with its session before
+    /// that, or may be after `valid_until`, the command is told to stop.
     pub async fn run(
         &self,
         client: &Client,
         variables: &[(&str, String)],
         interrupts: &mut Interrupts,
-        lost: impl Future<Output = ()>,
+        session_lost: impl Future<Output = ()>,
+        valid_until: impl Fn() -> Instant,
     ) -> Result<(), Failure> {
         let mut command = command(&self.command);
         command.envs(client.variables()).envs(variables.iter().map(|(name, value)| (name, value)));
+        let mut pauses = Interrupts::of(&[Signal::TSTP])?;
         let mut running = Running::start(command, Place::here()).map_err(|error| self.not_run(&error))?;
+        let lost = lost(session_lost, &valid_until);
         tokio::pin!(lost);
         loop {
             tokio::select! {
                 status = running.child.wait() => return ended(status),
                 signal = interrupts.next() => running.pass_on(signal),
+                _ = pauses.next() => {
+                    running.pause();
+                    // While this program was stopped, nothing was heard of the broker, nor could the timer of `lost` run.
+                    if valid_until() <= Instant::now() {
+                        return Err(self.stop(&mut running).await);
+                    }
+                    running.signal(Signal::CONT);
+                }
                 () = &mut lost => return Err(self.stop(&mut running).await),
             }
         }
@@ -61,16 +78,19 @@ impl Args {
         Failure::new(exit, format!("{:?} cannot be run: {error}", self.command[0]))
     }
 
-    /// Somebody else may hold by now what the command believes to hold: it has no time but the grace.
+    /// Somebody else may hold by now what the command believes to hold: none of its processes has time but the grace.
     async fn stop(&self, running: &mut Running) -> Failure {
-        running.signal(Signal::TERM);
-        let (how, ended) = match tokio::time::timeout(self.grace, running.child.wait()).await {
-            Ok(ended) => ("was stopped by SIGTERM", ended),
-            Err(_) => {
-                running.signal(Signal::KILL);
-                ("did not stop at SIGTERM and was killed", running.child.wait().await)
+        let mut how = "was stopped by SIGTERM";
+        if let Some(family) = running.family() {
+            family.signal(Signal::TERM);
+            // Whoever is stopped ends only when it goes on.
+            family.signal(Signal::CONT);
+            if tokio::time::timeout(self.grace, family.gone()).await.is_err() {
+                how = "did not stop at SIGTERM and was killed";
             }
-        };
+            family.kill().await;
+        }
+        let ended = running.child.wait().await;
         match ended {
             Ok(_) => Failure::new(
                 Exit::Lost,
@@ -93,7 +113,8 @@ pub fn command(words: &[String]) -> Command {
 pub enum Place {
     /// In a process group of its own: signals of the terminal reach this program only.
     Apart,
-    /// In the group of this program, which may read from the terminal and gets its signals.
+    /// In the group of this program, which may read from the terminal and gets its signals. The group is never signalled as a whole:
+    /// the script that runs this program may be in it, and the other ends of its pipes.
     Terminal,
 }
 
@@ -123,18 +144,39 @@ impl Running {
 
     /// To the whole group, if it has one. It may be gone already; then there is nobody to tell.
     pub fn signal(&self, signal: Signal) {
-        let (Some(id), Some(_)) = (self.id, self.child.id()) else { return };
+        let Some(id) = self.unreaped() else { return };
         let _ = match self.place {
             Place::Apart => kill_process_group(id, signal),
             Place::Terminal => kill_process(id, signal),
         };
     }
 
-    /// A SIGINT of the terminal has reached the command by itself: twice would be once too often.
+    /// The id of the command's process, while nobody else can have it.
+    fn unreaped(&self) -> Option<Pid> {
+        self.child.id().and(self.id)
+    }
+
+    /// All of its processes. Nobody may wait for the child as long as this is used: that would reap it.
+    fn family(&self) -> Option<Family> {
+        self.unreaped().map(Family::of)
+    }
+
+    /// What the terminal sends by its keys has reached the command by itself: twice would be once too often.
     fn pass_on(&self, signal: Signal) {
-        if self.place == Place::Apart || signal != Signal::INT {
+        if self.place == Place::Apart || ![Signal::INT, Signal::QUIT].contains(&signal) {
             self.signal(signal);
         }
+    }
+
+    /// Stops the command and this program, until somebody continues this program.
+    fn pause(&self) {
+        self.signal(match self.place {
+            Place::Apart => Signal::STOP,
+            // It has got this one from the terminal, and may be about to leave it in order before it stops: a second one does no harm.
+            Place::Terminal => Signal::TSTP,
+        });
+        // As SIGTSTP without a handler, and other than SIGSTOP, it does nothing where no shell could continue this program.
+        let _ = kill_process(getpid(), Signal::TTIN);
     }
 }
 
@@ -147,7 +189,7 @@ fn ended(status: io::Result<ExitStatus>) -> Result<(), Failure> {
 
 /// Until what is held is lost with its session, or may be: nothing was heard of the broker for so long that it may have given it to
 /// others.
-pub async fn lost(session_lost: impl Future<Output = ()>, valid_until: impl Fn() -> Instant) {
+async fn lost(session_lost: impl Future<Output = ()>, valid_until: impl Fn() -> Instant) {
     let silence = async {
         while valid_until() > Instant::now() {
             tokio::time::sleep_until(valid_until().into()).await;

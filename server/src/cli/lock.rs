@@ -1,6 +1,6 @@
 //! `bursar lock` and `bursar rwlock`: a command runs while the lock is held.
 
-use super::{Client, Interrupts, Signals, acquired, child, failure::Failure, name};
+use super::{Client, HandedOver, Interrupts, Signals, acquired, child, failure::Failure, name};
 use crate::config;
 use bursar::{Fence, Lock, Manager, RwLock};
 use bursar_proto::Wait;
@@ -22,10 +22,17 @@ enum Verb {
 /// Acquire the lock, run a command, release the lock
 ///
 /// The command has BURSAR_FENCE=NAME:TOKEN and BURSAR_TOKEN=TOKEN in its environment: changes with --fence "$BURSAR_FENCE" are refused
-/// when the lock has gone on to somebody else. The exit code is the command's (128 + n: it was killed by signal n). When the lock is
-/// lost with the session, the command gets SIGTERM and, after --grace, SIGKILL, and the exit code is 8. SIGINT and SIGTERM are passed
-/// on to the command. If `bursar lock run` itself is killed by SIGKILL, the lock goes on and the command does not notice: fence what
-/// must not happen then.
+/// when the lock has gone on to somebody else. The exit code is the command's (128 + n: it was killed by signal n).
+///
+/// When the lock is lost with the session, every process of the command gets SIGTERM, those that are still there after --grace get
+/// SIGKILL, and the exit code is 8. Its processes are the members of its process group and all that descend from it; not found is
+/// one whose parents had ended before and which is in another group, as a daemon is. With a terminal as stdin, the command is in the
+/// group of `bursar lock run`, and this holds for everything whose parents had ended before.
+///
+/// SIGINT, SIGTERM, SIGQUIT and SIGHUP are passed on to the command. Ctrl-Z stops it too; when it is continued and the lock was lost
+/// meanwhile, it is told to end. The lock is released when the command itself ends: what it leaves running is not protected. If
+/// `bursar lock run` is killed by SIGKILL or stopped by SIGSTOP, the lock goes on and the command does not notice: fence what must
+/// not happen then.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -48,14 +55,12 @@ struct Run {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let Args { client, verb: Verb::Run(args) } = args;
-    super::session(&client, Signals::Own, async |manager, _| {
-        let mut interrupts = Interrupts::new()?;
-        let lock = open(manager, &args.name, args.create).await?;
+    let signals = HandedOver::default();
+    super::session(&client, Signals::Own(&signals), async |manager, _| {
+        let mut interrupts = signals.take();
+        let lock = acquired(&mut interrupts, open(manager, &args.name, args.create)).await?;
         let guard = acquired(&mut interrupts, lock.acquire_within(args.wait)).await?;
-        let ran = args
-            .run
-            .run(&client, &variables(guard.fence()), &mut interrupts, child::lost(guard.lost(), || guard.valid_until()))
-            .await;
+        let ran = args.run.run(&client, &variables(guard.fence()), &mut interrupts, guard.lost(), || guard.valid_until()).await;
         child::give_back(ran, guard.release()).await.map_err(|failure| failure.context(format!("lock run {}", args.name)))
     })
 }
@@ -121,9 +126,10 @@ Examples:
 
     pub fn run(args: Args) -> Result<(), Failure> {
         let Args { client, verb: Verb::Run(args) } = args;
-        super::super::session(&client, Signals::Own, async |manager, _| {
-            let mut interrupts = Interrupts::new()?;
-            let lock = open(manager, &args.name, args.create).await?;
+        let signals = HandedOver::default();
+        super::super::session(&client, Signals::Own(&signals), async |manager, _| {
+            let mut interrupts = signals.take();
+            let lock = acquired(&mut interrupts, open(manager, &args.name, args.create)).await?;
             let ran = match args.write {
                 true => args.writing(&client, &lock, &mut interrupts).await,
                 false => args.reading(&client, &lock, &mut interrupts).await,
@@ -143,17 +149,14 @@ Examples:
     impl Run {
         async fn writing(&self, client: &Client, lock: &RwLock, interrupts: &mut Interrupts) -> Result<(), Failure> {
             let guard = acquired(interrupts, lock.write_within(self.wait)).await?;
-            let ran = self
-                .run
-                .run(client, &variables(guard.fence()), interrupts, child::lost(guard.lost(), || guard.valid_until()))
-                .await;
+            let ran = self.run.run(client, &variables(guard.fence()), interrupts, guard.lost(), || guard.valid_until()).await;
             child::give_back(ran, guard.release()).await
         }
 
         async fn reading(&self, client: &Client, lock: &RwLock, interrupts: &mut Interrupts) -> Result<(), Failure> {
             let guard = acquired(interrupts, lock.read_within(self.wait)).await?;
             let token = [("BURSAR_TOKEN", guard.token().to_string())];
-            let ran = self.run.run(client, &token, interrupts, child::lost(guard.lost(), || guard.valid_until())).await;
+            let ran = self.run.run(client, &token, interrupts, guard.lost(), || guard.valid_until()).await;
             child::give_back(ran, guard.release()).await
         }
     }

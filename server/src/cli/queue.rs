@@ -6,7 +6,7 @@ mod put;
 mod work;
 
 use super::{
-    Client, Signals,
+    Client, HandedOver, Signals,
     failure::Failure,
     name,
     output::{Output, span},
@@ -96,7 +96,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Verb::Put(put) = &args.verb {
         put.check()?;
     }
-    let signals = if matches!(args.verb, Verb::Work(_)) { Signals::Own } else { Signals::End };
+    let handed_over = HandedOver::default();
+    let signals = if matches!(args.verb, Verb::Work(_)) { Signals::Own(&handed_over) } else { Signals::End };
     super::session(&args.client, signals, async |manager, output| match args.verb {
         Verb::Put(args) => put::run(args, manager, output).await,
         Verb::Get(args) => get::run(&args, manager, output).await,
@@ -120,7 +121,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             output.result(json!({ "resumed": name }), format_args!("{name} gives out items"))
         }
         Verb::Park(args) => park::run(args, manager, output).await,
-        Verb::Work(args) => work::run(args, manager, output).await,
+        Verb::Work(args) => work::run(args, manager, handed_over.take(), output).await,
     })
 }
 

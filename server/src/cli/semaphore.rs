@@ -1,6 +1,6 @@
 //! `bursar semaphore`: a command runs while permits are held; permits as signals.
 
-use super::{Client, Interrupts, Signals, acquired, child, failure::Failure, name, output::Output};
+use super::{Client, HandedOver, Interrupts, Signals, acquired, child, failure::Failure, name, output::Output};
 use crate::config;
 use bursar::{Manager, Semaphore};
 use bursar_proto::Wait;
@@ -65,9 +65,10 @@ struct Run {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let Args { client, verb } = args;
-    let signals = if matches!(verb, Verb::Run(_)) { Signals::Own } else { Signals::End };
+    let handed_over = HandedOver::default();
+    let signals = if matches!(verb, Verb::Run(_)) { Signals::Own(&handed_over) } else { Signals::End };
     super::session(&client, signals, async |manager, output| match verb {
-        Verb::Run(run) => run.run(&client, manager).await,
+        Verb::Run(run) => run.run(&client, manager, handed_over.take()).await,
         Verb::Add { name, count } => add(manager, &name, count, output).await,
         Verb::Consume { name, wait } => {
             open(manager, &name).await?.consume_within(wait).await?;
@@ -87,12 +88,11 @@ async fn add(manager: &Manager, name: &str, count: u64, output: &mut Output) -> 
 }
 
 impl Run {
-    async fn run(self, client: &Client, manager: &Manager) -> Result<(), Failure> {
-        let mut interrupts = Interrupts::new()?;
-        let semaphore = open(manager, &self.name).await?;
+    async fn run(self, client: &Client, manager: &Manager, mut interrupts: Interrupts) -> Result<(), Failure> {
+        let semaphore = acquired(&mut interrupts, open(manager, &self.name)).await?;
         let permits = acquired(&mut interrupts, semaphore.acquire_many_within(self.number, self.wait)).await?;
         let token = [("BURSAR_TOKEN", permits.token().to_string())];
-        let ran = self.run.run(client, &token, &mut interrupts, child::lost(permits.lost(), || permits.valid_until())).await;
+        let ran = self.run.run(client, &token, &mut interrupts, permits.lost(), || permits.valid_until()).await;
         let ran = child::give_back(ran, permits.release()).await;
         ran.map_err(|failure| failure.context(format!("semaphore run {}", self.name)))
     }

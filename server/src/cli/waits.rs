@@ -8,7 +8,7 @@ use super::{
 };
 use bursar::waits::{Holding, Party, Waiting, Waits};
 use serde_json::{Value, json};
-use std::time::SystemTime;
+use std::{collections::HashMap, time::SystemTime};
 
 /// Show who waits for what, and who holds it
 ///
@@ -37,8 +37,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn people(waits: &Waits, now: SystemTime, output: &mut Output) -> Result<(), Failure> {
+    let mut holdings: HashMap<&str, Vec<&Holding>> = HashMap::new();
+    for holding in &waits.holdings {
+        holdings.entry(&holding.object).or_default().push(holding);
+    }
     let row = |wait: &Waiting| {
-        let held_by = holders(waits, &wait.object, now);
+        let held_by = holdings.get(wait.object.as_str()).map_or_else(|| "-".into(), |held| holders(held, now));
         vec![who(&wait.who), wait.what.clone(), wait.object.clone(), since(wait.since, now), held_by]
     };
     let rows: Vec<_> = waits.waits.iter().map(row).collect();
@@ -50,11 +54,10 @@ fn people(waits: &Waits, now: SystemTime, output: &mut Output) -> Result<(), Fai
 }
 
 /// The one who holds it longest, and how many others do.
-fn holders(waits: &Waits, object: &str, now: SystemTime) -> String {
-    let holders: Vec<&Holding> = waits.holdings.iter().filter(|holding| holding.object == object).collect();
-    let Some(first) = holders.first() else { return "-".into() };
+fn holders(held: &[&Holding], now: SystemTime) -> String {
+    let first = held[0];
     let since = first.since.map_or(String::new(), |then| format!(", since {}", since(then, now)));
-    let others = if holders.len() > 1 { format!(" (and {} others)", holders.len() - 1) } else { String::new() };
+    let others = if held.len() > 1 { format!(" (and {} others)", held.len() - 1) } else { String::new() };
     format!("{}{since}{others}", who(&first.who))
 }
 

@@ -1,7 +1,7 @@
 //! `bursar queue work`: runs a command for each item. The item is on the command's stdin; how the command exits settles it.
 
 use super::super::{
-    Interrupts,
+    Interrupts, acquired,
     child::{self, Command, Place, Running},
     failure::{Exit, Failure},
     output::Output,
@@ -24,8 +24,8 @@ use tokio::{io::AsyncWriteExt, sync::watch, task::JoinSet};
 ///
 /// The item is on the command's stdin (MessagePack as JSON; --raw: as stored), its id, attempt and queue in the environment as
 /// BURSAR_ITEM_ID, BURSAR_ATTEMPT and BURSAR_QUEUE. Exit code 0: the item is done. 65: it is parked. 75 or any other: it failed
-/// and is tried again after a delay, until the queue's limit parks it. SIGTERM or ctrl-c: no new items, running commands finish;
-/// a second one kills them, and their items go back unharmed.
+/// and is tried again after a delay, until the queue's limit parks it. SIGTERM, SIGHUP, SIGQUIT or ctrl-c: no new items, running
+/// commands finish; a second one kills them, and their items go back unharmed.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -87,12 +87,8 @@ struct Work {
     lost: u64,
 }
 
-pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(), Failure> {
-    let mut interrupts = Interrupts::new()?;
-    let queue = tokio::select! {
-        queue = super::open(manager, &args.name, false) => queue?,
-        _ = interrupts.next() => return Err(Failure::new(Exit::Interrupted, "interrupted")),
-    };
+pub async fn run(args: Args, manager: &Manager, mut interrupts: Interrupts, output: &mut Output) -> Result<(), Failure> {
+    let queue = acquired(&mut interrupts, super::open(manager, &args.name, false)).await?;
     let queue = super::fenced(queue, args.fence.as_ref());
     let mut work = Work::new(args);
     let mut getting: Option<Getting<'_>> = None;
