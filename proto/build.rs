@@ -20,6 +20,8 @@ const FILES: &[&str] = &[
     "bursar/v1/counter.proto",
     "bursar/v1/list.proto",
     "bursar/v1/array.proto",
+    "bursar/v1/channel.proto",
+    "bursar/v1/topic.proto",
     "bursar/v1/txn.proto",
     "bursar/v1/journal.proto",
 ];
@@ -32,9 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".")
-        // The two frames are our own types with the same bytes on the wire: src/frame.rs says why.
+        // The two frames, and what a topic gives, are our own types with the same bytes on the wire: src/frame.rs says why.
         .extern_path(".bursar.v1.ClientFrame", "crate::frame::ClientFrame")
         .extern_path(".bursar.v1.ServerFrame", "crate::frame::ServerFrame")
+        .extern_path(".bursar.v1.topic.NextReply", "crate::frame::NextReply")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -14,6 +14,10 @@
 //! | R12 | memory asked for and never used | `memory` |
 //! | R13 | floods of HTTP/2 frames | `floods` |
 //! | R18 | replies lost, connections cut, clients silent: histories are linearizable | `histories` |
+//! | R04 R06 | who sends, receives, publishes, shares is killed and replaced; connections are cut | `talks::killed` |
+//! | R04 R12 | large values in shared memory: processes are killed, descriptors are no memory, sockets lose descriptors | `sharing` |
+//! | R19 | a stuck subscriber among a thousand; one that is stopped, under each overload policy | `talks::stuck` |
+//! | R12 | of channels and topics: what is not one's own, lists without end, more subscriptions than there may be | `talks::refused` |
 //! | R20 | the broker is told to stop amid all this | `stopping` |
 
 mod consumer;
@@ -27,7 +31,9 @@ mod memory;
 mod party;
 mod proxy;
 mod retries;
+mod sharing;
 mod stopping;
 mod strangers;
+mod talks;
 mod vanishing;
 mod wire;

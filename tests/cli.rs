@@ -1,5 +1,7 @@
 //! The command line as a stranger meets it: the real program, its output and its exit codes.
 
+mod talks;
+
 use crate::harness::{BURSAR, Broker, eventually, signal_process, skip};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -237,7 +239,7 @@ fn keys_and_values() {
 fn a_watch_prints_changes_as_they_happen() {
     let broker = Broker::start();
     run(&broker, "kv put settings a/x 1 --create").ok();
-    let arguments = ["kv", "watch", "settings", "--from", "start", "--prefix", "a/", "--json"];
+    let arguments = ["kv", "watch", "settings", "--since", "start", "--prefix", "a/", "--json"];
     let mut child = broker.cli(&arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut until = |event: &str, key: &str| loop {
@@ -256,6 +258,40 @@ fn a_watch_prints_changes_as_they_happen() {
     assert_eq!(until("delete", "a/x")["cause"], "delete");
     signal_process(child.id(), Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_watch_of_one_key_prints_values_that_another_command_can_read() {
+    let broker = Broker::start();
+    for line in ["kv put settings color red --create", "kv put settings colors many", "kv put settings color blue"] {
+        run(&broker, line).ok();
+    }
+    run(&broker, "kv delete settings color").ok();
+    run_args(&broker, &["kv", "put", "settings", "color", "[1, 2]", "--json-value"]).ok();
+    assert_eq!(run(&broker, "kv watch settings color --since 0 --values -n 3").ok(), "red\nblue\n[1,2]\n");
+    assert_eq!(
+        run(&broker, "kv watch settings color --since 0 -n 4").ok(),
+        "1 put color red\n3 put color blue\n4 delete color (delete)\n5 put color [1,2]\n"
+    );
+    assert_eq!(run(&broker, "kv watch settings --prefix colo --since start -n 2 --values").ok(), "[1,2]\nmany\n");
+    run(&broker, "kv watch settings --since 99 -n 1").fails(2, &["after"]);
+    run(&broker, "kv watch nothing -n 1").fails(6, &["nothing"]);
+}
+
+#[test]
+fn a_watch_whose_reader_has_seen_enough_ends_quietly() {
+    let broker = Broker::start();
+    run(&broker, "kv put settings color red --create").ok();
+    let mut command = broker.cli(&["kv", "watch", "settings", "--since", "0", "--values"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "red\n", "it is printed at once, though nothing follows");
+    drop(stdout);
+    run(&broker, "kv put settings color blue").ok();
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
 }
 
 /// Whoever names an object on the command line means it as it is, with whatever options it was made.

@@ -6,12 +6,13 @@
 //! cargo run -p bursar-bench -- --quick
 //! ```
 //!
-//! Every server is a process of its own (for bursar: what `bursar serve` runs) on a Unix socket. Producers and consumers are threads
-//! with a connection each; for the Python manager they are processes. Every figure is the median of several rounds, and within a
-//! round every peer takes its turn, because one machine at one moment is the only fair comparison: ratios mean something, absolute
-//! figures do not. A peer that is not installed is left out, loudly. Round trips are pinned to one core: what they cost across cores
-//! is mostly the waking of a core.
+//! Every server is a process of its own (for bursar: what `bursar serve` runs) on a Unix socket, NATS on TCP. Producers and consumers
+//! are threads with a connection each; for the Python manager they are processes. Every figure is the median of several rounds, and
+//! within a round every peer takes its turn, because one machine at one moment is the only fair comparison: ratios mean something,
+//! absolute figures do not. A peer that is not installed is left out, loudly. Round trips are pinned to one core: what they cost
+//! across cores is mostly the waking of a core.
 
+mod fan;
 mod measure;
 mod peer;
 mod peers;

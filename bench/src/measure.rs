@@ -46,8 +46,17 @@ fn rate(peer: &mut dyn Peer, shape: Shape, items: u64) -> Outcome<f64> {
     Ok(items as f64 / peer.throughput(shape, items)?.as_secs_f64())
 }
 
+/// Messages that were delivered in a second: each counts once for every subscriber.
+fn delivered(peer: &mut dyn Peer, subscribers: usize, messages: u64) -> Outcome<f64> {
+    Ok((messages * subscribers as u64) as f64 / peer.fan_out(subscribers, messages)?.as_secs_f64())
+}
+
 fn is_queue(kind: Kind) -> bool {
-    kind != Kind::Echo
+    !matches!(kind, Kind::Echo | Kind::RedisPubSub | Kind::Nats)
+}
+
+fn is_topic(kind: Kind) -> bool {
+    matches!(kind, Kind::Bursar | Kind::RedisPubSub | Kind::Nats)
 }
 
 fn is_batching(kind: Kind) -> bool {
@@ -101,13 +110,47 @@ pub const MEASURES: &[Measure] = &[
         targets: &[(Kind::RedisStream, 5.0), (Kind::RedisList, 1.0)],
     },
     Measure {
+        name: "topic fan-out 1",
+        unit: Unit::ItemsPerSecond,
+        is_pinned: false,
+        is_once: false,
+        least: 40_000,
+        most: 1_000_000,
+        can: is_topic,
+        run: |peer, messages| delivered(peer, 1, messages),
+        targets: &[(Kind::RedisPubSub, 1.0)],
+    },
+    Measure {
+        name: "topic fan-out 10",
+        unit: Unit::ItemsPerSecond,
+        is_pinned: false,
+        is_once: false,
+        least: 20_000,
+        most: 200_000,
+        can: is_topic,
+        run: |peer, messages| delivered(peer, 10, messages),
+        targets: &[(Kind::RedisPubSub, 1.0)],
+    },
+    Measure {
+        name: "topic fan-out 100",
+        unit: Unit::ItemsPerSecond,
+        is_pinned: false,
+        is_once: false,
+        // As many for every peer: to connect a hundred takes longer than this.
+        least: 20_000,
+        most: 20_000,
+        can: is_topic,
+        run: |peer, messages| delivered(peer, 100, messages),
+        targets: &[(Kind::RedisPubSub, 1.0)],
+    },
+    Measure {
         name: "round trip: put (p50, one core)",
         unit: Unit::Microseconds,
         is_pinned: true,
         is_once: false,
         least: 200,
         most: 100_000,
-        can: |_| true,
+        can: |kind| is_queue(kind) || kind == Kind::Echo,
         run: |peer, count| peer.put_p50(count as usize),
         targets: &[(Kind::Echo, 1.5)],
     },

@@ -2,7 +2,7 @@
 
 use crate::{
     measure::BATCH,
-    peers::{bursar::Bursar, echo::Echo, redis::Redis, stock::Stock},
+    peers::{bursar::Bursar, echo::Echo, nats::Nats, pubsub::PubSub, redis::Redis, stock::Stock},
     server,
 };
 use std::{
@@ -28,12 +28,17 @@ pub enum Kind {
     RedisList,
     /// XADD, XREADGROUP, XACK.
     RedisStream,
+    /// PUBLISH, SUBSCRIBE: a subscriber that is not connected misses what is said.
+    RedisPubSub,
+    /// Without JetStream: as redis pub/sub.
+    Nats,
     /// A tokio server that sends back what it gets: no broker can be faster.
     Echo,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Bursar, Kind::Stock, Kind::RedisList, Kind::RedisStream, Kind::Echo];
+    pub const ALL: [Kind; 7] =
+        [Kind::Bursar, Kind::Stock, Kind::RedisList, Kind::RedisStream, Kind::RedisPubSub, Kind::Nats, Kind::Echo];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -41,6 +46,8 @@ impl Kind {
             Kind::Stock => "python manager",
             Kind::RedisList => "redis list (at most once)",
             Kind::RedisStream => "redis stream",
+            Kind::RedisPubSub => "redis pub/sub",
+            Kind::Nats => "nats core",
             Kind::Echo => "tokio echo",
         }
     }
@@ -49,7 +56,8 @@ impl Kind {
         match self {
             Kind::Bursar | Kind::Echo => true,
             Kind::Stock => server::is_program("python3"),
-            Kind::RedisList | Kind::RedisStream => server::is_program("redis-server"),
+            Kind::RedisList | Kind::RedisStream | Kind::RedisPubSub => server::is_program("redis-server"),
+            Kind::Nats => server::is_program("nats-server"),
         }
     }
 
@@ -57,7 +65,10 @@ impl Kind {
         match self {
             Kind::Bursar | Kind::Echo => "it is part of this program",
             Kind::Stock => "python3 is not on the PATH (Debian: apt-get install python3)",
-            Kind::RedisList | Kind::RedisStream => "redis-server 7 is not on the PATH (Debian: apt-get install redis-server)",
+            Kind::RedisList | Kind::RedisStream | Kind::RedisPubSub => {
+                "redis-server 7 is not on the PATH (Debian: apt-get install redis-server)"
+            }
+            Kind::Nats => "nats-server is not on the PATH (Debian: apt-get install nats-server)",
         }
     }
 
@@ -67,6 +78,8 @@ impl Kind {
             Kind::Bursar => Box::new(Bursar::start(payload)?),
             Kind::Stock => Box::new(Stock::new(payload)),
             Kind::RedisList | Kind::RedisStream => Box::new(Redis::start(self, payload)?),
+            Kind::RedisPubSub => Box::new(PubSub::start(payload)?),
+            Kind::Nats => Box::new(Nats::start(payload)?),
             Kind::Echo => Box::new(Echo::start(payload)?),
         })
     }
@@ -94,19 +107,37 @@ pub enum Style {
 pub trait Peer {
     fn kind(&self) -> Kind;
     /// From the first put to the last item done.
-    fn throughput(&mut self, shape: Shape, items: u64) -> Outcome<Duration>;
+    fn throughput(&mut self, _shape: Shape, _items: u64) -> Outcome<Duration> {
+        not_asked()
+    }
     /// Microseconds.
-    fn put_p50(&mut self, count: usize) -> Outcome<f64>;
+    fn put_p50(&mut self, _count: usize) -> Outcome<f64> {
+        not_asked()
+    }
     /// Microseconds of all of it.
-    fn put_get_done_p50(&mut self, count: usize) -> Outcome<f64>;
+    fn put_get_done_p50(&mut self, _count: usize) -> Outcome<f64> {
+        not_asked()
+    }
     /// An uncontended acquire and release of a lock, as a multiple of reading a key: medians of calls that take turns.
     fn lock_beside_get(&mut self, _count: usize) -> Outcome<f64> {
-        Err("only bursar is asked for this".into())
+        not_asked()
+    }
+    /// From the first publish until the last subscriber has all messages.
+    fn fan_out(&mut self, _subscribers: usize, _messages: u64) -> Outcome<Duration> {
+        not_asked()
     }
     /// What the server's memory grows by.
-    fn bytes_per_item(&mut self, items: u64) -> Outcome<f64>;
+    fn bytes_per_item(&mut self, _items: u64) -> Outcome<f64> {
+        not_asked()
+    }
     /// What the server's memory grows by.
-    fn bytes_per_connection(&mut self, connections: usize) -> Outcome<f64>;
+    fn bytes_per_connection(&mut self, _connections: usize) -> Outcome<f64> {
+        not_asked()
+    }
+}
+
+fn not_asked<T>() -> Outcome<T> {
+    Err("this peer cannot do it, and is not asked for it".into())
 }
 
 /// One thread's connection.

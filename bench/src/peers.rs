@@ -2,5 +2,8 @@
 
 pub mod bursar;
 pub mod echo;
+pub mod nats;
+pub mod pubsub;
 pub mod redis;
+mod socket;
 pub mod stock;

@@ -44,20 +44,33 @@ pub use queue::{Lease, Queue, QueueBuilder};
 pub use rwlock::{ReadGuard, RwLock, RwLockBuilder, WriteGuard};
 pub use semaphore::{Permits, Semaphore, SemaphoreBuilder};
 
+mod channel;
+mod message;
+mod topic;
+
+pub use channel::{Channel, ChannelBuilder, End, Listener, Messages};
+pub use message::{Answers, Received, Replies, Subscription};
+pub use topic::{DecidedTopic, Subscribe, Subscriber, Topic, TopicBuilder, TopicEvent};
+
 mod array;
 mod list;
+mod mirror;
 mod namespace;
+mod on_change;
 mod txn;
 mod value;
 
 pub use array::{Array, ArrayBuilder};
 pub use list::{Items, List, ListBuilder};
+pub use mirror::Mirror;
 pub use namespace::{Namespace, NamespaceBuilder};
+pub use on_change::OnChange;
 pub use txn::Txn;
 pub use value::Value;
 
 use crate::{
-    AuthKey, Connector, Described, IntoAddress, ListFilter, Payload, Raw, Result, State, Waits, array::Number, proto::v1,
+    AuthKey, Connector, Described, Error, IntoAddress, ListFilter, Payload, Raw, Result, State, Waits, array::Number,
+    channel::EndUri, proto::v1,
 };
 use std::{
     pin::pin,
@@ -84,13 +97,19 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
+    // In a task of a tokio runtime, tokio's own types would soon ask to be polled again later, and this loop never gets out of its way.
+    let mut future = pin!(tokio::task::unconstrained(future));
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
         thread::park();
     }
+}
+
+/// Whether an iterator ends behind this: an error, except that of a payload which cannot be read.
+fn is_final<T>(outcome: &Result<T>) -> bool {
+    matches!(outcome, Err(error) if !matches!(error, Error::Codec { .. }))
 }
 
 /// A connection to a broker, and the session that holds what this program has leased, bound and waits for:
@@ -205,6 +224,31 @@ impl Manager {
     /// Names a namespace; see [`bursar::Manager::namespace`](crate::Manager::namespace).
     pub fn namespace(&self, name: &str) -> NamespaceBuilder {
         self.inner.namespace(name).into()
+    }
+
+    /// Names a channel; see [`bursar::Manager::channel`](crate::Manager::channel).
+    pub fn channel<T: Payload>(&self, name: &str) -> ChannelBuilder<T> {
+        self.inner.channel(name).into()
+    }
+
+    /// Names a channel whose messages stay bytes.
+    pub fn raw_channel(&self, name: &str) -> ChannelBuilder<Raw> {
+        self.channel(name)
+    }
+
+    /// Opens an end of a channel that another process has named; see [`bursar::Manager::end`](crate::Manager::end).
+    pub fn end<T: Payload>(&self, uri: &EndUri) -> Result<End<T>> {
+        Ok(block_on(self.inner.end(uri))?.into())
+    }
+
+    /// Names a topic; see [`bursar::Manager::topic`](crate::Manager::topic).
+    pub fn topic<T: Payload>(&self, name: &str) -> TopicBuilder<T> {
+        self.inner.topic(name).into()
+    }
+
+    /// Names a topic whose messages stay bytes.
+    pub fn raw_topic(&self, name: &str) -> TopicBuilder<Raw> {
+        self.topic(name)
     }
 
     /// Which objects there are.

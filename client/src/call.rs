@@ -3,10 +3,11 @@
 use crate::{
     Error, Result,
     error::SessionEnded,
-    session::{Reply, Session},
+    session::{Reply, Session, Unsent},
 };
-use bursar_proto::v1;
-use bytes::{BufMut, Bytes, BytesMut};
+use bursar_memory::Scattered;
+use bursar_proto::{Fault, v1};
+use bytes::BufMut;
 use prost::{Message, encoding};
 use std::{
     pin::Pin,
@@ -22,7 +23,8 @@ pub(crate) trait Verb {
     const CALL: &'static str;
     /// The object's name; empty where the verb has none.
     fn object(&self) -> &str;
-    fn into_command(self) -> v1::call::Command;
+    /// As it waits to be sent.
+    fn encode(self) -> Unsent;
     /// None: the reply belongs to another verb.
     fn from_reply(reply: v1::answer::Reply) -> Option<Self::Reply>;
 }
@@ -37,8 +39,9 @@ macro_rules! verbs {
                 verbs!(@object self $($name)?)
             }
 
-            fn into_command(self) -> v1::call::Command {
-                v1::call::Command::$kind(v1::$module::Command { verb: Some(v1::$module::command::Verb::$verb(self)) })
+            fn encode(self) -> Unsent {
+                let command = v1::$module::Command { verb: Some(v1::$module::command::Verb::$verb(self)) };
+                Unsent::new(&v1::Call { command: Some(v1::call::Command::$kind(command)) })
             }
 
             fn from_reply(reply: v1::answer::Reply) -> Option<Self::Reply> {
@@ -93,18 +96,16 @@ verbs!(List list: Get GetRequest GetReply "list.get", Read ReadRequest ReadReply
     Reverse ReverseRequest ReverseReply "list.reverse", Len LenRequest LenReply "list.len");
 verbs!(Array array: Get GetRequest GetReply "array.get", Set SetRequest SetReply "array.set",
     Add AddRequest AddReply "array.add");
+verbs!(Channel channel: Attach AttachRequest AttachReply "channel.attach", Detach DetachRequest DetachReply "channel.detach",
+    Send SendRequest SendReply "channel.send", Receive ReceiveRequest ReceiveReply "channel.receive",
+    Done DoneRequest DoneReply "channel.done", Close CloseRequest CloseReply "channel.close",
+    Stats StatsRequest StatsReply "channel.stats");
+verbs!(Topic topic: Publish PublishRequest PublishReply "topic.publish", Answer AnswerRequest AnswerReply "topic.answer",
+    Subscribe SubscribeRequest SubscribeReply "topic.subscribe",
+    Unsubscribe UnsubscribeRequest UnsubscribeReply "topic.unsubscribe", Next NextRequest NextReply "topic.next",
+    Done DoneRequest DoneReply "topic.done", DeleteGroup DeleteGroupRequest DeleteGroupReply "topic.delete_group",
+    Stats StatsRequest StatsReply "topic.stats");
 verbs!(Txn txn: Execute ExecuteRequest ExecuteReply "txn.execute" (none));
-
-/// Encodes a call up to its sequence, which is appended when its place in the order is known: the fields of a message may come in
-/// any order.
-pub(crate) fn encode(command: v1::call::Command) -> BytesMut {
-    const SEQUENCE_BYTES_MAX: usize = 11;
-    let call = v1::client_entry::Entry::Call(v1::Call { command: Some(command) });
-    let entry = v1::ClientEntry { sequence: 0, entry: Some(call) };
-    let mut bytes = BytesMut::with_capacity(entry.encoded_len() + SEQUENCE_BYTES_MAX);
-    entry.encode_raw(&mut bytes);
-    bytes
-}
 
 /// Completes an entry.
 pub(crate) fn append_sequence(bytes: &mut impl BufMut, sequence: u64) {
@@ -131,10 +132,14 @@ enum Dropped {
 
 async fn exchange<V: Verb>(session: &Arc<Session>, request: V, dropped: Dropped) -> Result<V::Reply> {
     let object = request.object().to_owned();
-    let bytes = Waiting::new(session, encode(request.into_command()), dropped)?.await?;
+    let bytes = Waiting::new(session, request.encode(), dropped)?.await?;
     let answer = v1::Answer::decode(bytes).map_err(|error| Error::protocol(format!("{}: {error}", V::CALL)))?;
     match answer.reply {
-        Some(v1::answer::Reply::Fault(fault)) => Err(Error::refused(fault, V::CALL, object)),
+        Some(v1::answer::Reply::Fault(fault)) => match Fault::from(fault) {
+            // The call came as the session ended: the same as when the session had known.
+            Fault::SessionEnded { reason } => Err(SessionEnded { reason, may_have_happened: true }.into()),
+            fault => Err(Error::refused(fault, V::CALL, object)),
+        },
         Some(reply) => V::from_reply(reply).ok_or_else(|| Error::protocol(format!("{}: the reply of another verb", V::CALL))),
         None => Err(Error::protocol(format!("{}: an empty answer", V::CALL))),
     }
@@ -142,7 +147,7 @@ async fn exchange<V: Verb>(session: &Arc<Session>, request: V, dropped: Dropped)
 
 /// Sends a request whose reply nobody needs. Nothing happens when the session is over: then there is nothing to give back either.
 pub(crate) fn tell<V: Verb>(session: &Arc<Session>, request: V) {
-    session.tell(encode(request.into_command()));
+    session.tell(request.encode());
 }
 
 /// A call that is not answered yet.
@@ -155,7 +160,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(session: &Arc<Session>, entry: BytesMut, dropped: Dropped) -> Result<Waiting> {
+    fn new(session: &Arc<Session>, entry: Unsent, dropped: Dropped) -> Result<Waiting> {
         let (sender, receiver) = oneshot::channel();
         let sequence = session.send(entry, sender)?;
         Ok(Waiting { session: session.clone(), sequence, receiver, taken: false, dropped })
@@ -163,7 +168,7 @@ impl Waiting {
 }
 
 impl Future for Waiting {
-    type Output = Result<Bytes, SessionEnded>;
+    type Output = Result<Scattered, SessionEnded>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Poll::Ready(reply) = Pin::new(&mut self.receiver).poll(context) else {

@@ -3,7 +3,7 @@
 use bursar_proto::v1;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use std::{any::type_name, ops::Deref};
+use std::{any::type_name, io, ops::Deref};
 
 /// A payload as the broker keeps it: bytes, and the number that says what they are.
 ///
@@ -30,6 +30,21 @@ impl Raw {
     pub const JSON: u32 = v1::Codec::Json as u32;
     /// Python's pickle.
     pub const PICKLE: u32 = v1::Codec::Pickle as u32;
+
+    /// What `write` writes, without further meaning (codec 0). If it has 256 KiB or more it is in memory that processes of this host share, so
+    /// that putting it somewhere does not copy it; where there is no such memory, it is as any other.
+    ///
+    /// An error is what `write` says, or that the memory is used up.
+    ///
+    /// ```
+    /// use bursar::Raw;
+    /// let squares = Raw::written(|memory| (0..100_000_u64).try_for_each(|n| memory.write_all(&(n * n).to_le_bytes())))?;
+    /// assert_eq!(squares.data.len(), 800_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn written(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<Raw> {
+        bursar_memory::written(write).map(Raw::from)
+    }
 }
 
 /// Bytes without further meaning (codec 0).

@@ -37,6 +37,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A few of the largest frames may be on their way; the sum over all streams is a little more than one connection can use.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// Of HTTP/2, not of the session: a whole one of the session's in one piece wakes this process once, sixteen of the default size
+/// wake it sixteen times.
+const DATA_FRAME_BYTES_MAX: u32 = 512 << 10;
 
 /// A byte stream to a broker.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -220,6 +223,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(DATA_FRAME_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)

@@ -3,7 +3,7 @@
 //! A *fault* is the broker's refusal, from the numbered table in [`Fault`]; an *error* is everything that can come back from a
 //! call, faults included.
 
-use crate::codec::CodecError;
+use crate::{channel::UriError, codec::CodecError};
 use bursar_proto::{AddressError, Fault, KeyError};
 use std::{io, path::PathBuf};
 
@@ -62,6 +62,9 @@ pub enum Error {
     /// The text is not an address.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// The text does not name an end of a channel.
+    #[error(transparent)]
+    Uri(#[from] UriError),
     /// A setting in the environment or the builder is missing or wrong.
     #[error("{setting}: {problem}")]
     Setting {
@@ -148,6 +151,18 @@ impl Error {
 
     pub(crate) fn protocol(problem: impl Into<String>) -> Error {
         Error::Protocol { problem: problem.into() }
+    }
+
+    /// The same once more, for each of several who are told of it. What cannot be had twice becomes its text.
+    pub(crate) fn again(&self) -> Error {
+        match self {
+            Error::Fault(refusal) => Error::Fault(refusal.clone()),
+            Error::Lost(ended) => Error::Lost(ended.clone()),
+            Error::Codec { object, source } => Error::Codec { object: object.clone(), source: source.clone() },
+            Error::Forked { connected, current } => Error::Forked { connected: *connected, current: *current },
+            Error::Protocol { problem } => Error::Protocol { problem: problem.clone() },
+            other => Error::protocol(other.to_string()),
+        }
     }
 
     /// The broker's refusal, if that is what this is.

@@ -2,8 +2,8 @@
 //!
 //! A [`Manager`] connects to the broker; from it come the objects: [`Queue`], a joinable queue whose items outlive the workers that
 //! fetch them; [`Kv`], a map with revisions, expiry and watches; [`Counter`]; what is held by one or few at a time, [`Lock`],
-//! [`RwLock`], [`Semaphore`] and [`Condition`]; and what is waited for, [`Event`], [`Latch`] and [`Barrier`]. [`blocking`] is the same
-//! for programs without `async`.
+//! [`RwLock`], [`Semaphore`] and [`Condition`]; what is waited for, [`Event`], [`Latch`] and [`Barrier`]; and what processes talk
+//! through, [`Channel`] and [`Topic`]. [`blocking`] is the same for programs without `async`.
 //!
 //! ```
 //! # let broker = bursar_server::testing::TestBroker::start();
@@ -60,6 +60,12 @@ pub use objects::{
     registry::{Described, ListFilter, Objects},
     rwlock::{self, ReadGuard, RwLock, WriteGuard},
     semaphore::{self, Permits, Semaphore},
+};
+// Processes that talk.
+pub use objects::{
+    channel::{self, Channel, End},
+    message::{Answers, Failure, Message, Outcome, Received, Replies, Subscription},
+    topic::{self, Topic},
 };
 // Lists, values, transactions, and who waits.
 pub use objects::{

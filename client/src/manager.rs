@@ -5,7 +5,8 @@ use crate::{
     connect::{Connector, Target},
     environment,
     objects::{
-        array, barrier, condition, counter, event, kv, latch, list, lock, namespace, queue, registry::Objects, rwlock, semaphore,
+        array, barrier, channel, condition, counter, event, kv, latch, list, lock, namespace, queue, registry::Objects, rwlock,
+        semaphore, topic,
     },
     session::{self, Config, Session},
 };
@@ -222,6 +223,68 @@ impl Manager {
     /// its name is a key-value store.
     pub fn namespace(&self, name: &str) -> namespace::Builder {
         namespace::Builder::new(self.clone(), name)
+    }
+
+    /// Names a channel of messages of one type; nothing happens before one of the builder's `open` verbs.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// let talk: bursar::Channel<String> = manager.channel("talk").open_or_create().await?;
+    /// talk.a().send("hello".to_owned()).await?;
+    /// assert_eq!(talk.b().receive().await?, "hello");
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub fn channel<T: Payload>(&self, name: &str) -> channel::Builder<T> {
+        channel::Builder::new(self.clone(), name)
+    }
+
+    /// Names a channel whose messages stay bytes.
+    pub fn raw_channel(&self, name: &str) -> channel::Builder<Raw> {
+        self.channel(name)
+    }
+
+    /// Opens an end of a channel that another process has named ([`End::uri`](channel::End::uri)). Faults: `NoSuchObject`; `Gone`, when
+    /// the channel was deleted, and another one may have its name; `Mismatch`, when it is no channel.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// # let other = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// let talk = manager.channel::<String>("talk").create().await?;
+    /// let text = talk.b().uri().to_string();
+    /// // In another process, which has got the text:
+    /// let mut end = other.end::<String>(&text.parse()?).await?;
+    /// talk.a().send("hello".to_owned()).await?;
+    /// assert_eq!(end.receive().await?, "hello");
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub async fn end<T: Payload>(&self, uri: &channel::EndUri) -> Result<channel::End<T>> {
+        channel::End::open(self, uri).await
+    }
+
+    /// Names a topic of messages of one type; nothing happens before one of the builder's last verbs. To create it, its
+    /// [`Overload`](topic::Overload) has to be decided.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// use bursar::{Topic, topic::Overload};
+    ///
+    /// let news: Topic<String> = manager.topic("news").overload(Overload::DropOldest).open_or_create().await?;
+    /// assert_eq!(news.publish("weather.berlin", "rain".to_owned()).await?.receivers, 0);
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub fn topic<T: Payload>(&self, name: &str) -> topic::Builder<T> {
+        topic::Builder::new(self.clone(), name)
+    }
+
+    /// Names a topic whose messages stay bytes.
+    pub fn raw_topic(&self, name: &str) -> topic::Builder<Raw> {
+        self.topic(name)
     }
 
     /// Which objects there are.

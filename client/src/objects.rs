@@ -2,8 +2,11 @@
 
 pub mod array;
 pub mod barrier;
+pub mod channel;
+mod chunk;
 pub mod condition;
 pub mod counter;
+pub(crate) mod deadline;
 pub mod event;
 pub(crate) mod fence;
 mod held;
@@ -11,6 +14,7 @@ pub mod kv;
 pub mod latch;
 pub mod list;
 pub mod lock;
+pub mod message;
 pub mod namespace;
 mod opened;
 pub mod queue;
@@ -18,6 +22,7 @@ pub(crate) mod registry;
 pub mod rwlock;
 pub mod semaphore;
 pub(crate) mod slice;
+pub mod topic;
 pub mod txn;
 pub(crate) mod value;
 pub mod waits;

@@ -12,17 +12,19 @@
 
 mod live;
 mod outbox;
+mod side;
 
 use crate::{Error, Result, State, error::SessionEnded};
-use bursar_proto::{frame::ClientFrame, v1};
-use bytes::{Bytes, BytesMut};
+use bursar_memory::{Hello, Scattered, SideSocket};
+use bursar_proto::{Fault, frame::ClientFrame, v1};
+use bytes::Bytes;
 use outbox::{Limits, Outbox};
 use parking_lot::Mutex;
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -30,13 +32,17 @@ use std::{
 use tokio::sync::{Notify, oneshot, watch};
 
 pub(crate) use live::{Config, start};
-pub(crate) use outbox::Reply;
+pub(crate) use outbox::{Reply, Unsent};
 
 pub(crate) struct Session {
     /// Never locked across an await, and never while a waker or a cell is used.
     outbox: Mutex<Outbox>,
     /// What resuming needs; set by the first connection.
     identity: Mutex<Option<Identity>>,
+    /// Where memory is handed over, and the number of the connection beside which it is; none where that cannot be.
+    side: Mutex<Option<(u64, Arc<SideSocket>)>>,
+    /// Memory got lost on it once: it is not used any more.
+    side_failed: AtomicBool,
     /// Until when the broker certainly keeps the session.
     valid_until: Mutex<Instant>,
     state: watch::Sender<State>,
@@ -63,6 +69,8 @@ impl Session {
         Session {
             outbox: Mutex::new(Outbox::new()),
             identity: Mutex::new(None),
+            side: Mutex::new(None),
+            side_failed: AtomicBool::new(false),
             valid_until: Mutex::new(Instant::now()),
             state: watch::Sender::new(State::Connected),
             closing: Notify::new(),
@@ -88,18 +96,28 @@ impl Session {
     }
 
     /// Queues a call; its place in the session's order is its sequence.
-    pub fn send(&self, entry: BytesMut, sender: oneshot::Sender<Reply>) -> Result<u64> {
+    pub fn send(&self, entry: Unsent, sender: oneshot::Sender<Reply>) -> Result<u64> {
         if self.is_forked() {
             return Err(Error::Forked { connected: self.pid, current: std::process::id() });
         }
+        let entry = self.shared(entry);
         Ok(self.change(|outbox| outbox.send(entry, Some(sender)))?)
     }
 
     /// Queues a call whose answer nobody needs.
-    pub fn tell(&self, entry: BytesMut) {
+    pub fn tell(&self, entry: Unsent) {
         if !self.is_forked() {
             // Refused only when the session is over: then there is nobody to tell.
             let _ = self.change(|outbox| outbox.send(entry, None));
+        }
+    }
+
+    /// What is large in it is copied into memory right here, by its caller: the session's own thread beats meanwhile.
+    fn shared(&self, entry: Unsent) -> Unsent {
+        let side = if entry.is_large() { self.side.lock().clone() } else { None };
+        match side {
+            Some((generation, side)) => entry.share(&side, generation),
+            None => entry,
         }
     }
 
@@ -214,7 +232,35 @@ impl Session {
         *valid_until = until.max(*valid_until);
     }
 
+    /// How to greet the broker on a side socket of this connection; `None`: memory got lost on one before.
+    fn hello(&self) -> Option<Hello> {
+        let identity = self.identity.lock();
+        let Identity { session_id, token, epoch, .. } = identity.as_ref()?;
+        let has_failed = self.side_failed.load(Ordering::Relaxed);
+        (!has_failed).then_some(Hello { session: *session_id, epoch: *epoch, token: token[..].try_into().ok()? })
+    }
+
+    /// Beside the connection of now.
+    fn use_side_socket(&self, side: Option<SideSocket>) {
+        let generation = self.outbox.lock().generation();
+        *self.side.lock() = side.map(|side| (generation, Arc::new(side)));
+    }
+
+    /// The answer, part of which was handed over. An error costs the connection: on the next one everything travels whole.
+    fn gather(&self, mapped: v1::Mapped) -> Result<Scattered> {
+        let lost = |problem: String| Error::refused(Fault::MemoryLost { problem }, "session", "");
+        let side = self.side.lock().clone();
+        let (_, side) = side.ok_or_else(|| lost("no side socket is open".into()))?;
+        side.gather(mapped.into(), u64::MAX).map_err(|error| lost(error.to_string()))
+    }
+
+    /// Memory that was named did not arrive, here or there.
+    fn give_up_side_socket(&self) {
+        self.side_failed.store(true, Ordering::Relaxed);
+    }
+
     fn suspend(&self) {
+        *self.side.lock() = None;
         self.change(Outbox::disconnect);
         self.set_state(State::Suspended);
     }
@@ -225,6 +271,7 @@ impl Session {
 
     /// Everybody who waits is told, and everybody who asks from now on.
     fn end(&self, ended: SessionEnded) {
+        *self.side.lock() = None;
         let told = self.change(|outbox| outbox.end(ended));
         // Before the callers are told, who may look at once.
         self.set_state(State::Lost);
@@ -239,11 +286,11 @@ impl Session {
     }
 
     /// Hands answers to those who wait for them.
-    fn deliver(&self, answers: Vec<(u64, Bytes)>) {
+    fn deliver(&self, answers: Vec<(u64, Scattered)>) {
         let deliveries: Vec<_> = self.change(|outbox| {
             let mut deliveries = Vec::with_capacity(answers.len());
             for (sequence, answer) in answers {
-                deliveries.extend(outbox.answer(sequence, &answer).map(|sender| (sender, answer)));
+                deliveries.extend(outbox.answer(sequence, answer.len()).map(|sender| (sender, answer)));
             }
             deliveries
         });

@@ -2,8 +2,8 @@
 
 use bursar_server::testing::TestBroker;
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, Output, Stdio},
+    io::{BufRead, BufReader, Lines, Read, Write},
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
 const PRODUCER: &str = env!("CARGO_BIN_EXE_producer");
@@ -224,4 +224,88 @@ fn three_meet_and_one_prepares() {
     }
     assert_eq!(said.concat().matches(" prepares the work\n").count(), 1, "{said:?}");
     assert!(said.iter().all(|said| said.ends_with(" has seen all others finish\n")), "{said:?}");
+}
+
+#[test]
+fn workers_read_from_mirrors_what_another_process_changes() {
+    let broker = TestBroker::start();
+    let said = run(example(env!("CARGO_BIN_EXE_mirror"), &["--workers", "2"], &broker));
+    assert_says(&said, &["the configuration is final at revision 5\n"]);
+    for worker in 1..=2 {
+        let heard = [2, 4, 8].map(|threads| format!("worker {worker}: threads = {threads} from now on\n"));
+        let places: Vec<_> = heard.iter().map(|line| said.find(line)).collect();
+        assert!(places[0].is_some() && places.is_sorted(), "{said}");
+        assert_says(&said, &[&format!("worker {worker}: read threads = 8 a million times without a question\n")]);
+    }
+}
+
+#[test]
+fn a_process_and_its_child_talk_on_a_passive_and_an_active_channel() {
+    let broker = TestBroker::start();
+    let said = run(example(env!("CARGO_BIN_EXE_talk"), &["--rounds", "3", "--every-ms", "1"], &broker));
+    for (asked, answered) in [("came by callback", "passive"), ("was received", "active")] {
+        let places: Vec<Option<usize>> = (1..=3)
+            .flat_map(|round| {
+                [format!("child: {round} {asked}\n"), format!("main: {round} was answered on the {answered} channel\n")]
+            })
+            .map(|line| said.find(&line))
+            .collect();
+        assert!(places[0].is_some() && places.is_sorted(), "{said}");
+    }
+    assert!(said.ends_with("child: the other side has closed\n"), "{said}");
+    assert_eq!(said.lines().count(), 13, "{said}");
+}
+
+/// Somebody who chats, line by line.
+struct Chatter {
+    running: Running,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Chatter {
+    fn come(name: &str, broker: &TestBroker) -> Chatter {
+        let mut command = example(env!("CARGO_BIN_EXE_chat"), &["--name", name], broker);
+        command.stdin(Stdio::piped());
+        let mut running = Running::start(command);
+        let lines = BufReader::new(running.child().stdout.take().unwrap()).lines();
+        Chatter { running, lines }
+    }
+
+    fn types(&mut self, line: &str) {
+        writeln!(self.running.child().stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    #[track_caller]
+    fn sees(&mut self, line: &str) {
+        assert_eq!(self.lines.next().unwrap().unwrap(), line);
+    }
+
+    #[track_caller]
+    fn sees_no_more(mut self) {
+        assert!(self.lines.next().is_none());
+        self.running.finish();
+    }
+}
+
+#[test]
+fn a_chat_with_those_who_came_before() {
+    let broker = TestBroker::start();
+    let mut ann = Chatter::come("ann", &broker);
+    ann.sees("you are in lobby; /quit leaves");
+    let mut bob = Chatter::come("bob", &broker);
+    bob.sees("you are in lobby; /quit leaves");
+    bob.sees("| ann has come");
+    ann.sees("bob has come");
+    ann.types("is anybody here?");
+    bob.sees("ann: is anybody here?");
+    bob.types("yes");
+    ann.sees("bob: yes");
+    ann.types("/quit");
+    bob.sees("ann has left");
+    ann.sees_no_more();
+    bob.types("/quit");
+    bob.sees_no_more();
+    let late = run(example(env!("CARGO_BIN_EXE_chat"), &["--name", "carol", "--last", "4"], &broker));
+    let before = "| ann: is anybody here?\n| bob: yes\n| ann has left\n| bob has left\n";
+    assert_eq!(late, format!("you are in lobby; /quit leaves\n{before}"));
 }

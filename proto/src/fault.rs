@@ -120,6 +120,8 @@ faults! {
     46 WrongKey {} "the authkey was not accepted: compare key and key id with the broker's"
     /// The broker is stopping.
     47 ShuttingDown {} "the broker is stopping"
+    /// Memory that a frame names did not arrive on the session's side socket. The stream ends; the session does not.
+    48 MemoryLost { problem: String } "memory that was to be shared is lost: {problem}; it is to travel whole, on another connection"
     // 60 to 69: the engine.
     /// The engine failed: what was in flight may or may not be kept.
     60 EngineFailed { problem: String } "the engine failed, and whether this call was kept is unknown: {problem}"
@@ -167,6 +169,17 @@ faults! {
     162 NoSuchValue {} "no value is equal to the one asked for"
     /// The list has changed since the revision that the request names.
     163 ListChanged { revision: u64 } "the list has changed meanwhile: it has revision {revision}"
+    // 180 to 199: channel, topic.
+    /// One end of the channel was closed: nothing can be sent, or nothing is left to receive.
+    180 EndClosed { end: String } "end {end} of the channel is closed"
+    /// Nobody listens.
+    181 NoResponders {} "nobody listens: no receiver would get the message"
+    /// The subscription could not keep up: it was ended, or missed something, as its topic says.
+    182 Lagged { missed: u64 } "the subscription fell behind and missed {missed} messages; if it was ended for that, subscribe again"
+    /// The receiver or subscription is not this session's: it was detached, or went with its session.
+    183 NoSuchReceiver { id: u64 } "{id} is no receiver or subscription of this session (any more)"
+    /// The other side does not take the messages as fast as they come.
+    184 NoRoom { max_messages: u64, max_bytes: u64 } "no room (at most {max_messages} messages and {max_bytes} bytes that are not received)"
 }
 
 impl Fault {
@@ -188,6 +201,8 @@ impl Fault {
             TimedOut { .. }
                 | Empty {}
                 | Full { .. }
+                | NoRoom { .. }
+                | NoResponders {}
                 | Held { .. }
                 | NoPermits { .. }
                 | LimitReached { .. }

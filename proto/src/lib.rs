@@ -80,6 +80,15 @@ pub mod v1 {
     pub mod array {
         tonic::include_proto!("bursar.v1.array");
     }
+    /// Two ends that send to each other.
+    pub mod channel {
+        tonic::include_proto!("bursar.v1.channel");
+    }
+    /// One to many.
+    pub mod topic {
+        tonic::include_proto!("bursar.v1.topic");
+        pub use crate::frame::{Given, NextReply};
+    }
     /// Several steps on several objects, of which all happen or none.
     pub mod txn {
         tonic::include_proto!("bursar.v1.txn");

@@ -3,8 +3,8 @@
 /// Longest name of an object.
 pub const NAME_BYTES_MAX: usize = 200;
 /// Largest payload of an item or value that a broker takes unless it is configured otherwise: half of what one connection may have in
-/// partly received messages.
-pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+/// partly received messages. Larger things are files, and have a better place.
+pub const PAYLOAD_BYTES_MAX: usize = 128 << 20;
 /// A frame is closed when it holds this many entries, so that a beat never stands behind much.
 pub const FRAME_ENTRIES_MAX: usize = 512;
 /// A frame is closed when its entries reach this many bytes; an entry that is larger by itself travels in parts of this size.

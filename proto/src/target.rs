@@ -1,7 +1,8 @@
 //! What every command has beside its own fields: the object it is for, and how long it may wait.
 
 use crate::v1::{
-    self, Fence, ObjectRef, array, barrier, condition, counter, event, kv, latch, list, lock, queue, rwlock, semaphore,
+    self, Fence, ObjectRef, array, barrier, channel, condition, counter, event, kv, latch, list, lock, queue, rwlock, semaphore,
+    topic,
 };
 
 /// The object and the wait of a request.
@@ -78,7 +79,7 @@ macro_rules! kinds {
 
 kinds!(Queue queue "queue", Kv kv "kv", Lock lock "lock", Rwlock rwlock "rwlock", Semaphore semaphore "semaphore",
     Event event "event", Latch latch "latch", Condition condition "condition", Barrier barrier "barrier",
-    Counter counter "counter", List list "list", Array array "array");
+    Counter counter "counter", List list "list", Array array "array", Channel channel "channel", Topic topic "topic");
 
 macro_rules! targeted {
     ($module:ident: $($variant:ident $request:ident $($mark:ident)*),* $(,)?) => {
@@ -123,3 +124,8 @@ targeted!(list: Get GetRequest, Read ReadRequest, Set SetRequest, Replace Replac
     Insert InsertRequest, Pop PopRequest, Delete DeleteRequest, Remove RemoveRequest, Index IndexRequest, Count CountRequest,
     Reverse ReverseRequest, Len LenRequest);
 targeted!(array: Get GetRequest, Set SetRequest, Add AddRequest);
+targeted!(channel: Attach AttachRequest, Detach DetachRequest, Send SendRequest waits, Receive ReceiveRequest waits,
+    Done DoneRequest, Close CloseRequest, Stats StatsRequest);
+targeted!(topic: Publish PublishRequest waits, Answer AnswerRequest waits, Subscribe SubscribeRequest,
+    Unsubscribe UnsubscribeRequest, Next NextRequest waits, Done DoneRequest, DeleteGroup DeleteGroupRequest,
+    Stats StatsRequest);

@@ -16,11 +16,12 @@ use bursar_proto::{
     Address, AuthKey, Fault, KeyError, limits,
     v1::{
         array::array_server::ArrayServer, auth_server::AuthServer, barrier::barrier_server::BarrierServer,
-        condition::condition_server::ConditionServer, counter::counter_server::CounterServer, event::event_server::EventServer,
-        kv::kv_server::KvServer, latch::latch_server::LatchServer, list::list_server::ListServer, lock::lock_server::LockServer,
+        channel::channel_server::ChannelServer, condition::condition_server::ConditionServer,
+        counter::counter_server::CounterServer, event::event_server::EventServer, kv::kv_server::KvServer,
+        latch::latch_server::LatchServer, list::list_server::ListServer, lock::lock_server::LockServer,
         queue::queue_server::QueueServer, registry as pb, registry::registry_server::RegistryServer,
         rwlock::rwlock_server::RwlockServer, semaphore::semaphore_server::SemaphoreServer, sessions_server::SessionsServer,
-        txn::txn_server::TxnServer,
+        topic::topic_server::TopicServer, txn::txn_server::TxnServer,
     },
 };
 use std::{io, sync::Arc, time::Duration};
@@ -231,8 +232,8 @@ fn declare(registry: &Registry, name: &str, options: pb::Options) -> Result<(), 
 
 fn connection_limits(config: &Config) -> transport::Limits {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    // A connection takes a socket and, for a local peer, a pidfd; the rest is for the broker itself.
-    let possible = usize::try_from(descriptors.saturating_sub(128) / 2).unwrap_or(usize::MAX).max(1);
+    // A quarter is for memory. A connection takes a socket and, for a local peer, a pidfd; the rest is for the broker itself.
+    let possible = usize::try_from((descriptors - descriptors / 4).saturating_sub(128) / 2).unwrap_or(usize::MAX).max(1);
     let crate::config::Limits {
         connections,
         pre_auth_connections,
@@ -289,6 +290,8 @@ fn routes(keyring: Arc<Keyring>, table: Arc<Table>, health: HealthServer<impl He
         .add_service(CounterServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(ListServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(ArrayServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(ChannelServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(TopicServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(TxnServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(health)
         .add_service(reflection)

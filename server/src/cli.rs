@@ -5,6 +5,7 @@
 
 mod array;
 mod barrier;
+mod channel;
 mod child;
 mod condition;
 mod connect;
@@ -16,17 +17,18 @@ mod keygen;
 mod kv;
 mod list;
 mod lock;
+mod messages;
 mod msgpack;
 mod objects;
 mod output;
 mod payload;
 mod progress;
 mod queue;
-
 mod semaphore;
 mod serve;
 mod slice;
 mod status;
+mod topic;
 mod waits;
 mod why;
 
@@ -69,6 +71,8 @@ enum Command {
     Counter(counter::Args),
     List(list::Args),
     Array(array::Args),
+    Channel(channel::Args),
+    Topic(topic::Args),
     Waits(waits::Args),
     Why(why::Args),
     /// Print a completion script for a shell
@@ -130,6 +134,8 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Counter(args) => counter::run(args),
         Command::List(args) => list::run(args),
         Command::Array(args) => array::run(args),
+        Command::Channel(args) => channel::run(args),
+        Command::Topic(args) => topic::run(args),
         Command::Waits(args) => waits::run(args),
         Command::Why(args) => why::run(args),
         Command::Completions { shell } => {
@@ -348,6 +354,7 @@ mod tests {
             "bursar kv put settings color blue --if-revision 7",
             "bursar kv incr stats visits -5",
             "bursar kv watch settings --from 17 --prefix a/",
+            "bursar kv watch settings color --since start --values -n 2",
             "bursar kv put settings color blue --fence team/deploy:17",
             "bursar queue put jobs a --fence deploy:17",
             "bursar objects list --kind semaphore",
@@ -376,6 +383,25 @@ mod tests {
             "bursar list insert steps 0 weigh",
             "bursar array get hits -1",
             "bursar array set hits 0 -5",
+            "bursar objects create channel talk --max-messages 10 --max-bytes 1MiB",
+            "bursar objects create topic news --overload drop-oldest --buffer-messages 10 --keep-bytes 1MiB",
+            "bursar objects create topic news --overload drop_newest",
+            "bursar channel send talk --from a x y --header kind=log --header k= --must-be-heard --wait 0 --create",
+            "bursar channel send talk - --from b --null --json-messages --close",
+            "bursar channel send --from b talk -f notes --whole",
+            "bursar channel receive talk --at b -n 3 --wait 500ms --json",
+            "bursar channel receive talk --at b --passive --header kind=log --raw -0",
+            "bursar channel chat talk --at a --create --close",
+            "bursar channel ask talk --from a question --wait 5s --all",
+            "bursar channel close talk --at a",
+            "bursar channel stats talk --json",
+            "bursar topic publish news weather.berlin rain --header k=v",
+            "bursar topic publish news weather.berlin -f notes -0",
+            "bursar topic subscribe news --subject weather.* --subject sport.> --last 10 --wait 0 --show-subject",
+            "bursar topic subscribe news --after 17 --group billing -n 2 --json",
+            "bursar topic ask services time.now - --wait 5s",
+            "bursar topic stats news",
+            "bursar topic delete-group news archive",
             "bursar waits",
             "bursar why deploy --json",
             "bursar completions zsh",
@@ -397,7 +423,10 @@ mod tests {
             ("bursar queue work jobs", "required"),
             ("bursar queue work jobs -j 0 -- true", "0"),
             ("bursar kv put s k v --if-absent --if-revision 1", "cannot be used with"),
-            ("bursar kv watch s --from yesterday", "start"),
+            ("bursar kv watch s --since yesterday", "start"),
+            ("bursar kv watch s key --prefix k", "cannot be used with"),
+            ("bursar kv watch s --values --json", "cannot be used with"),
+            ("bursar kv watch s -n 0", "0"),
             ("bursar kv put s k v --fence deploy", "NAME:TOKEN"),
             ("bursar lock run deploy", "required"),
             ("bursar lock run deploy --wait 5 -- true", "with its unit"),
@@ -410,6 +439,18 @@ mod tests {
             ("bursar counter add visits many", "many"),
             ("bursar list read steps 1-5", "START:STOP"),
             ("bursar list get steps --null --json 0", "cannot be used with"),
+            ("bursar channel send talk x", "--from"),
+            ("bursar channel send talk --from c x", "a or b"),
+            ("bursar channel send talk --from a x -f notes", "cannot be used with"),
+            ("bursar channel send talk --from a x --header kind", "NAME=VALUE"),
+            ("bursar channel receive talk", "--at"),
+            ("bursar channel receive talk --at b --header k=v", "--passive"),
+            ("bursar channel receive talk --at b -n 0", "0"),
+            ("bursar channel receive talk --at b --raw --json", "cannot be used with"),
+            ("bursar topic subscribe news --last 3 --after 4", "cannot be used with"),
+            ("bursar topic subscribe news --show-subject --json", "cannot be used with"),
+            ("bursar objects create topic news", "--overload"),
+            ("bursar objects create topic news --overload wait", "possible values"),
             ("bursar objects list --kind lok", "possible values"),
             ("bursar objects create latch loaded", "required"),
             ("bursar objects create barrier step --parties 0", "0"),

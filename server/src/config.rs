@@ -131,8 +131,8 @@ impl Default for Limits {
             pre_auth_deadline: Duration::from_secs(5),
             streams_per_connection: 1024,
             payload_bytes: limits::PAYLOAD_BYTES_MAX,
-            partial_bytes_per_connection: 32 << 20,
-            partial_bytes: 256 << 20,
+            partial_bytes_per_connection: 256 << 20,
+            partial_bytes: 512 << 20,
             objects: 100_000,
             calls_in_flight: limits::CALLS_IN_FLIGHT_MAX,
             session_ttl: Duration::from_millis(limits::SESSION_TTL_MS),
@@ -559,10 +559,10 @@ id = "a"
 
     #[test]
     fn limits_that_contradict_each_other_are_reported() {
-        let report = report("[limits]\npayload_bytes = '32MiB'\npre_auth_connections = 9\nconnections = 8\n");
+        let report = report("[limits]\npayload_bytes = '256MiB'\npre_auth_connections = 9\nconnections = 8\n");
         let expected = [
             "bursar.toml:1:1: limits: pre_auth_connections is 9, expected at most connections (8)",
-            "bursar.toml:1:1: limits: payload_bytes is 33554432, expected at most half of partial_bytes_per_connection (16777216)",
+            "bursar.toml:1:1: limits: payload_bytes is 268435456, expected at most half of partial_bytes_per_connection (134217728)",
         ];
         assert_eq!(report, expected);
     }
@@ -571,7 +571,7 @@ id = "a"
     fn every_kind_can_be_declared() {
         let text = "[locks.a]\nreentrant = true\nrefuse_deadlock = true\n[rwlocks.b]\n[semaphores.c]\npermits = 3\nbounded = true\n[events.d]\n\
             [latches.e]\ncount = 2\n[conditions.f]\n[barriers.g]\nparties = 2\n[counters.h]\ninitial = -5\n[lists.i]\nmax_len = 9\n\
-            [arrays.j]\ntype = 'u8'\nlength = 7\n[queues.k]\n[kv.l]\n";
+            [arrays.j]\ntype = 'u8'\nlength = 7\n[queues.k]\n[kv.l]\n[channels.m]\n[topics.n]\noverload = 'drop_oldest'\n";
         let config = Config::from_text(Path::new("bursar.toml"), text).unwrap();
         let mut kinds: Vec<_> = config.objects.iter().map(|object| bursar_proto::kind_of(&object.options).unwrap()).collect();
         let mut all = bursar_proto::KINDS.to_vec();

@@ -6,6 +6,7 @@
 pub mod agenda;
 pub mod array;
 pub mod barrier;
+pub mod channel;
 pub mod condition;
 pub mod core;
 pub mod counter;
@@ -18,6 +19,7 @@ pub mod kv;
 pub mod latch;
 pub mod list;
 pub mod lock;
+pub mod message;
 pub mod page;
 pub mod queue;
 pub mod registry;
@@ -27,6 +29,7 @@ pub mod semaphore;
 mod several;
 pub mod slice;
 pub mod steps;
+pub mod topic;
 pub mod transaction;
 #[cfg(test)]
 mod trial;

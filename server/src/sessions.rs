@@ -1,8 +1,9 @@
 //! Sessions: who asks and who holds. A session outlives its connection; when it ends, its waits are cancelled and what it held is
 //! given back.
 //!
-//! `session` is one of them, `table` all of them, `stream` the rpc that most clients use, `unary` the one rpc per verb.
+//! `session` is one of them, `entry` an answer that it keeps, `table` all of them, `stream` the rpc that most clients use, `unary` the one rpc per verb.
 
+mod entry;
 mod session;
 mod stream;
 mod table;

@@ -1,7 +1,7 @@
 //! Connections: how bytes come in, who is at the other end, and the limits of what a peer can make the broker hold.
 //!
-//! `listen` binds, `serve` accepts and drives, `heard` and `metered` watch the bytes, `quiet` saves wake-ups, `process` sees
-//! local peers exit. TLS would be one more way from a listener to a stream of bytes, in `listen`.
+//! `listen` binds, `serve` accepts and drives, `heard` and `metered` watch the bytes, `quiet` saves wake-ups, `spoken` tells side
+//! sockets from HTTP/2, `process` sees local peers exit. TLS would be one more way from a listener to a stream of bytes, in `listen`.
 
 mod connection;
 mod heard;
@@ -10,6 +10,7 @@ mod metered;
 mod process;
 mod quiet;
 mod serve;
+mod spoken;
 
 pub use connection::{Connection, PartialBytes, Peer};
 pub use listen::{BindError, Listener, Stream};

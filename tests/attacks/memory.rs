@@ -103,7 +103,8 @@ async fn r12_partial_messages_on_many_streams() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r12_large_announcements() {
     const SESSIONS: usize = 50;
-    let broker = Broker::start();
+    let limits = "partial_bytes = \"256 MiB\"\npartial_bytes_per_connection = \"32 MiB\"\npayload_bytes = \"16 MiB\"";
+    let broker = Broker::start_limited(limits);
     let base = peak_memory(broker.pid());
     let wire = Wire::proven_by_tcp(&broker).await;
     let mut streams = Vec::new();

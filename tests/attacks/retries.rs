@@ -2,14 +2,14 @@
 
 use super::{
     proxy::Proxy,
-    wire::{Stream, Wire, kv_command, object, queue_command, registry_command, reply_in, rpcs},
+    wire::{Stream, Wire, channel_command, kv_command, object, queue_command, registry_command, reply_in, rpcs, topic_command},
 };
 use crate::harness::{Broker, PATIENCE, figure};
 use bursar::{
     Kv, Manager, Queue,
     proto::v1::{
-        self, answer::Reply, array, barrier, call, condition, counter, event, kv, latch, list, lock, queue, registry, rwlock,
-        semaphore, txn,
+        self, answer::Reply, array, barrier, call, channel, condition, counter, event, kv, latch, list, lock, queue, registry,
+        rwlock, semaphore, topic, txn,
     },
 };
 use std::collections::BTreeSet;
@@ -120,6 +120,54 @@ fn cases_of_signals_and_values() -> Vec<Case> {
     cases
 }
 
+/// A channel as [`prepare`] leaves it has receiver 3 at end B, which has message 1, while message 2 waits; inbox 4 at end A.
+fn channel_cases() -> Vec<Case> {
+    cases!(Channel channel _token:
+        Attach AttachRequest { end: B, mode: channel::Mode::Active.into(), r#match: None },
+        Attach AttachRequest { end: A, mode: channel::Mode::Passive.into(), r#match: None },
+        Detach DetachRequest { receiver: 3, done: vec![1] },
+        Detach DetachRequest { receiver: 3, done: vec![] },
+        Send SendRequest { wait_ms: 0, from: A, messages: vec![said("3", None), said("4", None)], must_be_heard: true },
+        Send SendRequest { wait_ms: 0, from: B, messages: vec![said("an answer", Some(4))], must_be_heard: false },
+        Receive ReceiveRequest { wait_ms: 0, receiver: 3, max: 2, done: vec![1] },
+        Receive ReceiveRequest { wait_ms: 0, receiver: 3, max: 2, done: vec![] },
+        Done DoneRequest { receiver: 3, positions: vec![1, 2] },
+        Close CloseRequest { end: A },
+        Close CloseRequest { end: B })
+    .into()
+}
+
+const A: i32 = channel::End::A as i32;
+const B: i32 = channel::End::B as i32;
+
+fn said(text: &'static str, inbox: Option<u64>) -> channel::Message {
+    let answer_to = inbox.map(|inbox| v1::AnswerTo { inbox, correlation: 1, last: true });
+    channel::Message { value: value(text), answer_to, ..Default::default() }
+}
+
+/// A topic as [`prepare`] leaves it has the subscriptions 1, 2 (of a group) and 3 (an inbox), and two messages, of which 2 has the first.
+fn topic_cases() -> Vec<Case> {
+    cases!(Topic topic _token:
+        Publish PublishRequest { wait_ms: 0, messages: vec![news("3"), news("4")], must_be_heard: true },
+        Answer AnswerRequest { wait_ms: 0, to: Some(v1::AnswerTo { inbox: 3, correlation: 1, last: true }), value: value("5"), headers: Default::default() },
+        Subscribe SubscribeRequest { replay: Some(topic::subscribe_request::Replay::After(0)), ..Default::default() },
+        Subscribe SubscribeRequest { group: GROUP.into(), ..Default::default() },
+        Subscribe SubscribeRequest { inbox: true, ..Default::default() },
+        Unsubscribe UnsubscribeRequest { subscription: 1, done: vec![] },
+        Unsubscribe UnsubscribeRequest { subscription: 2, done: vec![1] },
+        Next NextRequest { wait_ms: 0, subscription: 1, max: 1, done: vec![] },
+        Next NextRequest { wait_ms: 0, subscription: 2, max: 2, done: vec![1] },
+        Done DoneRequest { subscription: 2, positions: vec![1] },
+        DeleteGroup DeleteGroupRequest { group: GROUP.into() })
+    .into()
+}
+
+const GROUP: &str = "workers";
+
+fn news(text: &'static str) -> topic::Message {
+    topic::Message { subject: "a.b".into(), value: value(text), ..Default::default() }
+}
+
 fn numbers(values: &[i64]) -> Option<array::Numbers> {
     let integers = array::Integers { values: values.to_vec() };
     Some(array::Numbers { numbers: Some(array::numbers::Numbers::Integers(integers)) })
@@ -172,6 +220,8 @@ const READS: &[&str] = &[
     "/bursar.v1.list.List/Count",
     "/bursar.v1.list.List/Len",
     "/bursar.v1.array.Array/Get",
+    "/bursar.v1.channel.Channel/Stats",
+    "/bursar.v1.topic.Topic/Stats",
     "/bursar.v1.kv.Kv/Contains",
     "/bursar.v1.kv.Kv/Len",
     "/bursar.v1.kv.Kv/Scan",
@@ -208,6 +258,10 @@ fn options_for(rpc: &str) -> registry::Options {
         "barrier" => Kind::Barrier(barrier::Options { parties: 1 }),
         "counter" | "txn" => Kind::Counter(counter::Options::default()),
         "list" => Kind::List(list::Options::default()),
+        "channel" => Kind::Channel(channel::Options::default()),
+        "topic" => {
+            Kind::Topic(topic::Options { overload: topic::Overload::DropOldest.into(), buffer_messages: 2, ..Default::default() })
+        }
         "array" => Kind::Array(array::Options { r#type: array::Type::I32.into(), length: 3 }),
         _ => Kind::Queue(queue::Options::default()),
     };
@@ -216,7 +270,7 @@ fn options_for(rpc: &str) -> registry::Options {
 
 /// What is done with that object first.
 fn first_commands(rpc: &str, name: &str) -> Vec<call::Command> {
-    use {kv::command::Verb as K, queue::command::Verb as Q};
+    use {channel::command::Verb as C, kv::command::Verb as K, queue::command::Verb as Q, topic::command::Verb as T};
     let (object, owner) = (object(name), 0);
     match rpc.split('.').nth(2).expect("the name of a service") {
         "kv" => {
@@ -253,6 +307,41 @@ fn first_commands(rpc: &str, name: &str) -> Vec<call::Command> {
             let values = ["1", "2"].map(|text| value(text).unwrap()).into();
             let verb = list::command::Verb::Extend(list::ExtendRequest { object, values });
             vec![call::Command::List(list::Command { verb: Some(verb) })]
+        }
+        "channel" => {
+            let attach = |end, mode: channel::Mode| {
+                channel_command(C::Attach(channel::AttachRequest {
+                    object: object.clone(),
+                    end,
+                    mode: mode.into(),
+                    r#match: None,
+                }))
+            };
+            let messages = vec![said("1", None), said("2", None)];
+            let send = channel::SendRequest { object: object.clone(), from: A, messages, ..Default::default() };
+            let receive = channel::ReceiveRequest { object: object.clone(), receiver: 3, ..Default::default() };
+            vec![
+                attach(B, channel::Mode::Active),
+                attach(A, channel::Mode::Inbox),
+                channel_command(C::Send(send)),
+                channel_command(C::Receive(receive)),
+            ]
+        }
+        "topic" => {
+            let subscribe = |group: &str, inbox| {
+                let (object, group) = (object.clone(), group.into());
+                topic_command(T::Subscribe(topic::SubscribeRequest { object, group, inbox, ..Default::default() }))
+            };
+            let messages = vec![news("1"), news("2")];
+            let publish = topic::PublishRequest { object: object.clone(), messages, ..Default::default() };
+            let next = topic::NextRequest { object: object.clone(), subscription: 2, ..Default::default() };
+            vec![
+                subscribe("", false),
+                subscribe(GROUP, false),
+                subscribe("", true),
+                topic_command(T::Publish(publish)),
+                topic_command(T::Next(next)),
+            ]
         }
         "queue" => {
             let items = ["a", "b", "c"].map(|data| queue::Item { data: data.into(), ..Default::default() });
@@ -330,6 +419,11 @@ async fn state(observer: &mut Stream, sequence: &mut u64, rpc: &str, name: &str)
             let verb = array::command::Verb::Get(array::GetRequest { object: object(), slice: None });
             commands.push(call::Command::Array(array::Command { verb: Some(verb) }));
         }
+        "channel" => commands.extend([
+            channel_command(channel::command::Verb::Stats(channel::StatsRequest { object: object() })),
+            registry_command(R::Waits(registry::WaitsRequest { object: object() })),
+        ]),
+        "topic" => commands.push(topic_command(topic::command::Verb::Stats(topic::StatsRequest { object: object() }))),
         // Locks and permits: who holds what.
         _ => commands.push(registry_command(R::Waits(registry::WaitsRequest { object: object() }))),
     }
@@ -345,6 +439,8 @@ async fn state(observer: &mut Stream, sequence: &mut u64, rpc: &str, name: &str)
 fn comparable(reply: &Reply, name: &str) -> String {
     let volatile = [
         "put_ms",
+        "sent_ms",
+        "published_ms",
         "oldest_ms",
         "parked_ms",
         "at_ms",
@@ -366,7 +462,14 @@ fn comparable(reply: &Reply, name: &str) -> String {
         waits.waits.iter_mut().for_each(|wait| wait.who = None);
         waits.holdings.iter_mut().for_each(|holding| holding.who = None);
     }
-    let mut text = format!("{reply:?}").replace(name, "NAME");
+    let mut text = format!("{reply:?}");
+    if let Reply::Topic(topic::Reply { verb: Some(topic::reply::Verb::Next(next)) }) = reply {
+        // They travel as they were encoded.
+        let (missed, subscription) = (next.missed, next.subscription);
+        let delivered: Vec<_> = next.delivered().map(Result::unwrap).collect();
+        text = format!("Next {{ messages: {delivered:?}, missed: {missed}, subscription: {subscription} }}");
+    }
+    text = text.replace(name, "NAME");
     for field in volatile {
         let label = format!("{field}: ");
         let mut parts = text.split(&label).map(str::to_owned).collect::<Vec<_>>();
@@ -382,11 +485,19 @@ fn comparable(reply: &Reply, name: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r06_a_lost_reply_and_a_retry_are_one_effect() {
     let broker = Broker::start();
-    let cases: Vec<Case> =
-        [queue_cases(), kv_cases(), cases_of_holders(), cases_of_signals_and_values(), txn_cases(), registry_cases()]
-            .into_iter()
-            .flatten()
-            .collect();
+    let cases: Vec<Case> = [
+        queue_cases(),
+        kv_cases(),
+        cases_of_holders(),
+        cases_of_signals_and_values(),
+        channel_cases(),
+        topic_cases(),
+        txn_cases(),
+        registry_cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let covered: BTreeSet<String> = cases.iter().map(|case| case.rpc).chain(READS.iter().copied()).map(str::to_owned).collect();
     assert_eq!(covered, rpcs().into_iter().collect(), "every verb of the contract is a case here, or known to change nothing");
 

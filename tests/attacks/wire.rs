@@ -6,7 +6,7 @@ use bursar_proto::{
     AuthKey, Fault,
     authkey::{self, Transcript},
     frame,
-    v1::{self, call, client_entry, kv, queue, registry, server_entry},
+    v1::{self, call, channel, client_entry, kv, queue, registry, server_entry, topic},
 };
 use bytes::Bytes;
 use http::{Uri, uri::PathAndQuery};
@@ -324,6 +324,14 @@ pub fn queue_command(verb: queue::command::Verb) -> call::Command {
 
 pub fn kv_command(verb: kv::command::Verb) -> call::Command {
     call::Command::Kv(kv::Command { verb: Some(verb) })
+}
+
+pub fn channel_command(verb: channel::command::Verb) -> call::Command {
+    call::Command::Channel(channel::Command { verb: Some(verb) })
+}
+
+pub fn topic_command(verb: topic::command::Verb) -> call::Command {
+    call::Command::Topic(topic::Command { verb: Some(verb) })
 }
 
 pub fn registry_command(verb: registry::command::Verb) -> call::Command {

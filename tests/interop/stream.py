@@ -126,7 +126,7 @@ def opening(broker):
     expect_that(0 < opened.session_id < 2**53, "a session id that every language can hold")
     limits = opened.limits
     actual = (limits.frame_bytes_max, limits.entries_max, limits.payload_bytes_max, limits.calls_in_flight_max)
-    expect(actual, (256 << 10, 512, 16 << 20, 65_536), "the limits")
+    expect(actual, (256 << 10, 512, 128 << 20, 65_536), "the limits")
     sessions = broker.registry.Status(registry_pb2.StatusRequest()).sessions
     shown = [session.label for session in sessions if session.id == opened.session_id]
     expect(shown, ["interop"], "the label for operators")
@@ -317,7 +317,7 @@ def large_items_travel_in_parts(broker):
     expect(list(future.result(wire.PATIENCE).queue.put.ids), [1], "a put in parts")
     item = leased(stream.answer(2, queue_call(jobs, "get")))[0]
     expect((item[1] == large, stream.in_parts), (True, {2}), "the item came back in parts")
-    stream.send([ClientEntry(part=session_pb2.Part(id=2, total=64 << 20, data=b"x"))])
+    stream.send([ClientEntry(part=session_pb2.Part(id=2, total=512 << 20, data=b"x"))])
     expect(stream.ended.result(wire.PATIENCE).name, "Protocol", "more than the budget")
 
 
@@ -347,8 +347,8 @@ def an_item_too_large_for_a_unary_message_stays(broker):
 
 def an_item_above_the_limit_is_refused(broker):
     stream, jobs = Stream(broker), broker.new_queue()
-    refusal = in_parts(stream, 1, put_call(jobs, bytes((16 << 20) + 1)))
-    expect((fault(refusal), refusal.fault.fields["limit"]), ("TooLarge", str(16 << 20)), "an item that is too large")
+    refusal = in_parts(stream, 1, put_call(jobs, bytes((128 << 20) + 1)))
+    expect((fault(refusal), refusal.fault.fields["limit"]), ("TooLarge", str(128 << 20)), "an item that is too large")
     expect(fault(stream.answer(2, queue_call(jobs, "get"))), "Empty", "the stream lives on")
     stream.cut()
 

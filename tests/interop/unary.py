@@ -316,13 +316,15 @@ def watching(broker):
     expect((kv.Next(after=1).reset, kv.Next(after=3).reset), (True, False), "events that are not kept any more")
 
     watch = broker.kv.Watch(kv_pb2.WatchRequest(object=kv.object, prefix="a/"))
-    seen, state, count = [], {}, threading.Semaphore(0)
+    seen, state, count, synced = [], {}, threading.Semaphore(0), []
 
     def follow():
         try:
             for reply in watch:
                 if reply.reset:
                     state.clear()
+                if reply.synced:
+                    synced.append(len(seen) + len(reply.events))
                 for event in reply.events:
                     seen.append(event.cause)
                     if event.HasField("entry"):
@@ -348,6 +350,7 @@ def watching(broker):
     kv.Put(key="a/2", value=Value(data=b"x"), ttl_ms=1)
     await_events(4)
     expect((state, seen[2:]), ({"a/3": b"new"}, ["put", "delete", "put", "expired"]), "the watch, folded")
+    expect(synced, [2], "the end of the map is marked, once")
     watch.cancel()
     thread.join()
     eventually(lambda: described(broker, kv.object).waiting == 0, "a cancelled watch leaves the line")

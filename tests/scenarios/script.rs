@@ -58,7 +58,7 @@ pub struct Part {
     pub alias: Option<String>,
 }
 
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 15] = [
     "objects",
     "queue",
     "kv",
@@ -72,6 +72,8 @@ const KINDS: [&str; 13] = [
     "counter",
     "list",
     "array",
+    "channel",
+    "topic",
 ];
 const NEEDS: [&str; 4] = ["clock", "raw", "sdk", "loss"];
 

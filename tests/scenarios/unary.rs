@@ -10,11 +10,11 @@ use bursar_proto::{
     authkey::{self, Transcript},
     v1::{
         self, answer::Reply, array::array_client::ArrayClient, auth_client::AuthClient, barrier::barrier_client::BarrierClient,
-        call::Command, condition::condition_client::ConditionClient, counter::counter_client::CounterClient,
-        event::event_client::EventClient, kv::kv_client::KvClient, latch::latch_client::LatchClient,
-        list::list_client::ListClient, lock::lock_client::LockClient, queue::queue_client::QueueClient,
-        registry::registry_client::RegistryClient, rwlock::rwlock_client::RwlockClient,
-        semaphore::semaphore_client::SemaphoreClient, txn::txn_client::TxnClient,
+        call::Command, channel::channel_client::ChannelClient, condition::condition_client::ConditionClient,
+        counter::counter_client::CounterClient, event::event_client::EventClient, kv::kv_client::KvClient,
+        latch::latch_client::LatchClient, list::list_client::ListClient, lock::lock_client::LockClient,
+        queue::queue_client::QueueClient, registry::registry_client::RegistryClient, rwlock::rwlock_client::RwlockClient,
+        semaphore::semaphore_client::SemaphoreClient, topic::topic_client::TopicClient, txn::txn_client::TxnClient,
     },
 };
 use bursar_server::testing::TestBroker;
@@ -219,6 +219,15 @@ impl Unary {
                 rpc!(self ListClient List list command: Get get, Read read, Set set, Replace replace, Extend extend, Insert insert, Pop pop, Delete delete, Remove remove, Index index, Count count, Reverse reverse, Len len)
             }
             Command::Array(command) => rpc!(self ArrayClient Array array command: Get get, Set set, Add add),
+            Command::Channel(command) => {
+                rpc!(self ChannelClient Channel channel command:
+                    Attach attach, Detach detach, Send send, Receive receive, Done done, Close close, Stats stats)
+            }
+            Command::Topic(command) => {
+                rpc!(self TopicClient Topic topic command:
+                    Publish publish, Answer answer, Subscribe subscribe, Unsubscribe unsubscribe, Next next, Done done,
+                    DeleteGroup delete_group, Stats stats)
+            }
             Command::Txn(command) => rpc!(self TxnClient Txn txn command: Execute execute),
         })
     }

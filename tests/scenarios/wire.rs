@@ -4,6 +4,7 @@ use super::{
     arguments::{Arguments, Payload},
     kinds,
     script::{Call, Outcome, Part, quote},
+    talks,
 };
 use bursar::Raw;
 use bursar_proto::{
@@ -24,7 +25,10 @@ pub fn command(call: &Call, epoch: u64) -> Result<Command, String> {
         ("kv", verb) => Command::Kv(kv::Command { verb: Some(kv_verb(verb, object, &mut arguments)?) }),
         (kind, verb) => match kinds::command(kind, verb, object, &mut arguments)? {
             Some(command) => command,
-            None => return unknown(&call.verb),
+            None => {
+                let object = Some(ObjectRef { name: call.object.clone(), epoch });
+                talks::command(kind, verb, object, &mut arguments)?.map_or_else(|| unknown(&call.verb), Ok)?
+            }
         },
     };
     let command = fenced(command, &mut arguments)?;
@@ -72,6 +76,7 @@ pub fn replies_that_give(lease: u64) -> Vec<answer::Reply> {
     let got = queue::reply::Verb::Get(queue::GetReply { items: vec![leased] });
     let mut replies = vec![answer::Reply::Queue(queue::Reply { verb: Some(got) })];
     replies.extend(kinds::replies_that_give(lease));
+    replies.extend(talks::replies_that_give(lease));
     replies
 }
 
@@ -122,7 +127,7 @@ fn open(kind: &str, mode: &str, name: &str, arguments: &mut Arguments) -> Result
         }),
         kind => match kinds::options(kind, arguments)? {
             Some(options) => options,
-            None => return unknown(kind),
+            None => talks::options(kind, arguments)?.map_or_else(|| unknown(kind), Ok)?,
         },
     };
     let mode = match mode {
@@ -280,7 +285,7 @@ pub fn outcome(verb: &str, reply: answer::Reply, letter: &dyn Fn(u64) -> String)
         answer::Reply::Registry(reply) => named(reply.verb.expect("a reply has a verb"), letter),
         answer::Reply::Queue(reply) => queue_outcome(reply.verb.expect("a reply has a verb")),
         answer::Reply::Kv(reply) => kv_outcome(verb, reply.verb.expect("a reply has a verb"), letter),
-        other => kinds::outcome(other),
+        other => talks::outcome(other, letter),
     }
 }
 
@@ -434,7 +439,7 @@ fn kv_outcome(verb: &str, reply: kv::reply::Verb, letter: &dyn Fn(u64) -> String
         Verb::Clear(kv::ClearReply { count, .. }) => Outcome::word(count),
         Verb::Incr(kv::IncrReply { value, .. }) => Outcome::word(value),
         Verb::Expire(kv::ExpireReply { found }) => Outcome::word(found),
-        Verb::Next(kv::NextReply { events, upto, reset }) => {
+        Verb::Next(kv::NextReply { events, upto, reset, synced: _ }) => {
             let head = if reset { Part::of(["reset".into()]) } else { Part::default() };
             let events = events.into_iter().map(event);
             Outcome { parts: [head.with("upto", upto)].into_iter().chain(events).collect() }

@@ -1,13 +1,15 @@
 //! Bursar: `bursar serve` in a process of its own, and the SDK, blocking where calls are single.
 
 use crate::{
+    fan::{self, Publisher, Subscriber},
     measure::BATCH,
     peer::{Consumer, Kind, Outcome, PATIENCE, Peer, Producer, Shape, Style, drive, p50},
     server::{Server, this_program},
 };
 use bursar::{
-    AuthKey, Error, Fault, Raw,
+    AuthKey, Error, Fault, Raw, Topic,
     blocking::{Kv, Manager, Queue, block_on},
+    topic::{self, Overload},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::iter};
@@ -101,6 +103,19 @@ impl Peer for Bursar {
         Ok(locks[count / 2].as_secs_f64() / gets[count / 2].as_secs_f64())
     }
 
+    fn fan_out(&mut self, subscribers: usize, messages: u64) -> Outcome<Duration> {
+        let name = self.next_queue();
+        let topic = || -> Outcome<Topic<Raw>> {
+            let topic =
+                self.connect()?.raw_topic(&name).overload(Overload::Block).buffer_messages(messages).buffer_bytes(u64::MAX);
+            Ok(topic.ephemeral().open_or_create()?.as_async().clone())
+        };
+        let publisher = topic()?;
+        let subscriber = || Ok(Box::new(block_on(topic()?.subscribe().start())?) as Box<dyn Subscriber>);
+        let subscribers = (0..subscribers).map(|_| subscriber()).collect::<Outcome<_>>()?;
+        fan::drive(messages, Box::new(Speaker { topic: publisher, message: self.item.clone() }), subscribers)
+    }
+
     fn bytes_per_item(&mut self, items: u64) -> Outcome<f64> {
         let name = self.next_queue();
         let mut client = self.open(&name)?;
@@ -173,5 +188,34 @@ fn nothing(error: Error) -> Outcome<u64> {
     match error.fault() {
         Some(Fault::Empty {}) => Ok(0),
         _ => Err(error.into()),
+    }
+}
+
+struct Speaker {
+    topic: Topic<Raw>,
+    message: Raw,
+}
+
+impl Publisher for Speaker {
+    fn publish(&mut self, messages: usize) -> Outcome {
+        for from in (0..messages).step_by(BATCH) {
+            let batch = (from..messages.min(from + BATCH)).map(|_| ("bench", &self.message));
+            block_on(self.topic.publish_all(batch))?;
+        }
+        Ok(())
+    }
+}
+
+impl Subscriber for topic::Subscriber<Raw> {
+    fn follow(&mut self, messages: usize) -> Outcome {
+        block_on(async {
+            for _ in 0..messages {
+                match self.next_within(fan::PATIENCE).await? {
+                    topic::Event::Message(_) => {}
+                    topic::Event::Lagged { missed } => return Err(format!("{missed} messages were dropped").into()),
+                }
+            }
+            Ok(())
+        })
     }
 }

@@ -1,10 +1,10 @@
 //! A bare tokio server on a Unix socket that sends back what it gets, in this program's other role: the floor under every round trip.
 
 use crate::{
-    peer::{Kind, Outcome, Peer, Shape, p50},
+    peer::{Kind, Outcome, Peer, p50},
     server::{Server, this_program},
 };
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
@@ -68,24 +68,4 @@ impl Peer for Echo {
             })
         })
     }
-
-    fn throughput(&mut self, _shape: Shape, _items: u64) -> Outcome<Duration> {
-        no_queue()
-    }
-
-    fn put_get_done_p50(&mut self, _count: usize) -> Outcome<f64> {
-        no_queue()
-    }
-
-    fn bytes_per_item(&mut self, _items: u64) -> Outcome<f64> {
-        no_queue()
-    }
-
-    fn bytes_per_connection(&mut self, _connections: usize) -> Outcome<f64> {
-        no_queue()
-    }
-}
-
-fn no_queue<T>() -> Outcome<T> {
-    Err("an echo is no queue".into())
 }

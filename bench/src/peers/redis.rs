@@ -22,14 +22,7 @@ pub struct Redis {
 
 impl Redis {
     pub fn start(kind: Kind, payload: usize) -> Outcome<Redis> {
-        let mut server = Server::start(|directory| {
-            let mut command = Command::new("redis-server");
-            command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(directory.join("socket"));
-            command.arg("--dir").arg(directory).stdout(Stdio::null());
-            Ok(command)
-        })?;
-        let url = url(&server);
-        server.wait_until(|| redis::Client::open(url.as_str()).ok()?.get_connection().ok())?;
+        let server = start_server()?;
         Ok(Redis { kind, server, item: vec![b'x'; payload], queues: 0 })
     }
 
@@ -56,6 +49,20 @@ impl Redis {
     fn delete(&self, queue: &str) -> Outcome {
         Ok(cmd("DEL").arg(queue).exec(&mut self.connect()?)?)
     }
+}
+
+/// One that answers. Subscribers may fall behind as far as they like: else redis closes the connection of a slow one.
+pub(super) fn start_server() -> Outcome<Server> {
+    let mut server = Server::start(|directory| {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(directory.join("socket"));
+        command.args(["--client-output-buffer-limit", "pubsub 0 0 0"]);
+        command.arg("--dir").arg(directory).stdout(Stdio::null());
+        Ok(command)
+    })?;
+    let url = url(&server);
+    server.wait_until(|| redis::Client::open(url.as_str()).ok()?.get_connection().ok())?;
+    Ok(server)
 }
 
 fn url(server: &Server) -> String {

@@ -52,8 +52,4 @@ impl Peer for Stock {
     fn bytes_per_item(&mut self, items: u64) -> Outcome<f64> {
         self.run(&["memory", "--count", &items.to_string()])
     }
-
-    fn bytes_per_connection(&mut self, _connections: usize) -> Outcome<f64> {
-        Err("it is not asked for: a connection is a thread there".into())
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Manager, block_on};
 use crate::{
-    Error, Fence, Payload, Raw, Result,
+    Fence, Payload, Raw, Result,
     kv::{Builder, Entry, PutOptions, Since, WatchEvent},
 };
 use std::{borrow::Borrow, fmt, time::Duration};
@@ -233,6 +233,11 @@ impl<V: Payload> Kv<V> {
     pub fn watch(&self, prefix: &str, since: Since) -> Result<Watch<V>> {
         Ok(Watch { inner: block_on(self.inner.watch(prefix, since))?, over: false })
     }
+
+    /// Follows one key. See [`bursar::Kv::watch_key`](crate::Kv::watch_key).
+    pub fn watch_key(&self, key: &str, since: Since) -> Result<Watch<V>> {
+        Ok(Watch { inner: block_on(self.inner.watch_key(key, since))?, over: false })
+    }
 }
 
 /// Follows the keys of a store: [`kv::Watch`](crate::kv::Watch) for threads. As an iterator it ends behind the first error, except
@@ -252,7 +257,7 @@ impl<V: Payload> Iterator for Watch<V> {
             return None;
         }
         let next = block_on(self.inner.next());
-        self.over = matches!(&next, Err(error) if !matches!(error, Error::Codec { .. }));
+        self.over = super::is_final(&next);
         Some(next)
     }
 }

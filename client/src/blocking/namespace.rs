@@ -61,6 +61,11 @@ impl From<crate::Namespace> for Namespace {
 }
 
 impl Namespace {
+    /// The async side of the same handle.
+    pub fn as_async(&self) -> &crate::Namespace {
+        &self.inner
+    }
+
     /// The store behind it.
     pub fn kv(&self) -> Kv<Raw> {
         self.inner.kv().clone().into()

@@ -10,12 +10,12 @@
 
 use super::{
     Handle, Wanted,
+    deadline::Deadline,
     held::{self, Grant, guard},
     opened::{opened, opening},
 };
 use crate::{Error, Fault, Result, Wait, call::Verb};
 use bursar_proto::v1::{self, condition as wire};
-use std::time::Instant;
 
 /// A condition variable with its lock, shared by every process that opens its name: Python's `Condition`.
 ///
@@ -176,31 +176,6 @@ impl Condition {
                 return Ok((guard, false));
             }
             (guard, _) = self.wait_within(guard, left).await?;
-        }
-    }
-}
-
-/// The end of several waits.
-enum Deadline {
-    At(Instant),
-    Never,
-}
-
-impl Deadline {
-    /// One that is too far away for the clock does not come.
-    fn new(wait: Wait) -> Deadline {
-        let now = Instant::now();
-        match wait {
-            Wait::Never => Deadline::At(now),
-            Wait::For(duration) => now.checked_add(duration).map_or(Deadline::Never, Deadline::At),
-            Wait::Forever => Deadline::Never,
-        }
-    }
-
-    fn left(&self) -> Wait {
-        match self {
-            Deadline::At(at) => at.saturating_duration_since(Instant::now()).into(),
-            Deadline::Never => Wait::Forever,
         }
     }
 }

@@ -1,9 +1,14 @@
 //! The key-value store: a map from text to values, with revisions, expiry and watches.
 
 mod builder;
+mod follower;
+mod mirror;
+mod on_change;
 mod watch;
 
 pub use builder::Builder;
+pub use mirror::{Freshness, Mirror, Snapshot};
+pub use on_change::{Keys, OnChange};
 pub use watch::{Since, Watch, WatchEvent};
 
 use super::{Handle, to_ms};
@@ -289,7 +294,7 @@ impl<V: Payload> Kv<V> {
 
     /// How many keys there are.
     pub async fn len(&self) -> Result<u64> {
-        Ok(self.count("").await?.len)
+        Ok(self.count().await?.len)
     }
 
     /// Whether there are no keys.
@@ -297,8 +302,8 @@ impl<V: Payload> Kv<V> {
         Ok(self.len().await? == 0)
     }
 
-    async fn count(&self, prefix: &str) -> Result<wire::LenReply> {
-        self.handle.call(wire::LenRequest { object: self.handle.object(), prefix: prefix.to_owned() }).await
+    async fn count(&self) -> Result<wire::LenReply> {
+        self.handle.call(wire::LenRequest { object: self.handle.object(), prefix: String::new() }).await
     }
 
     /// All keys, in byte order. A large store is read in pages, and changes between them show.
@@ -333,6 +338,13 @@ impl<V: Payload> Kv<V> {
                 return Ok(pages);
             }
         }
+    }
+
+    /// As [`Kv::pages`], of one key.
+    async fn page_of_one(&self, key: &str) -> Result<Pages> {
+        let request = wire::GetRequest { object: self.handle.object(), key: key.to_owned(), touch: false };
+        let wire::GetReply { entry, revision } = self.handle.call(request).await?;
+        Ok(Pages { entries: entry.into_iter().collect(), first_revision: revision, last_revision: revision })
     }
 
     /// Deletes every key, in one step. Gives their number.
@@ -431,12 +443,40 @@ impl<V: Payload> Kv<V> {
     /// # Ok::<(), bursar::Error>(()) }).unwrap();
     /// ```
     pub async fn watch(&self, prefix: &str, since: Since) -> Result<Watch<V>> {
-        let after = match since {
-            Since::Now => Some(self.count(prefix).await?.revision),
+        Ok(Watch::new(self.clone(), prefix, false, self.after(since).await?))
+    }
+
+    /// Follows one key, as [`Kv::watch`] does those under a prefix. Changes of longer keys that begin with this one travel and are
+    /// skipped here, so a key that is followed is best not the beginning of many others.
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// use bursar::kv::{Since, WatchEvent};
+    ///
+    /// let kv: bursar::Kv<u32> = manager.kv("numbers").create().await?;
+    /// let mut watch = kv.watch_key("one", Since::Now).await?;
+    /// kv.put("one hundred", 100).await?;
+    /// let revision = kv.put("one", 1).await?;
+    /// assert_eq!(watch.next().await?, WatchEvent::Put { key: "one".into(), value: 1, revision });
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub async fn watch_key(&self, key: &str, since: Since) -> Result<Watch<V>> {
+        Ok(Watch::new(self.clone(), key, true, self.after(since).await?))
+    }
+
+    async fn after(&self, since: Since) -> Result<Option<u64>> {
+        Ok(match since {
+            Since::Now => Some(self.newest().await?),
             Since::Start => None,
             Since::Revision(revision) => Some(revision),
-        };
-        Ok(Watch::new(self.clone(), prefix, after))
+        })
+    }
+
+    /// The map's revision.
+    async fn newest(&self) -> Result<u64> {
+        Ok(self.count().await?.revision)
     }
 
     fn read(&self, entry: Option<wire::Entry>) -> Result<Option<Entry<V>>> {

@@ -85,7 +85,7 @@ impl<T: Payload> List<T> {
 
     /// Adds values at the end, in order, and gives the length; without values it only gives the length.
     ///
-    /// It is one step as long as they are at most 10,000 and of the size of one payload (16 MiB, unless the broker is configured
+    /// It is one step as long as they are at most 10,000 and of the size of one payload (128 MiB, unless the broker is configured
     /// otherwise) in all. More are added step by step: others see the first before the last are added, and after an error or when
     /// the future is dropped, some may have been added. Faults: those of [`List::append`].
     pub async fn extend<I: Borrow<T>>(&self, items: impl IntoIterator<Item = I>) -> Result<u64> {

@@ -1,7 +1,8 @@
 //! The namespace: names with values of any types.
 
 use super::{
-    kv::{self, Kv},
+    kv::{self, Keys, Kv, OnChange, WatchEvent},
+    message::Outcome,
     value::Value,
 };
 use crate::{Manager, Payload, Raw, Result};
@@ -92,6 +93,32 @@ impl Namespace {
     /// All names that have values, in byte order.
     pub async fn names(&self) -> Result<Vec<String>> {
         self.kv.keys().await
+    }
+
+    /// Calls a function for each change of a name (where text stands for [`Keys`]), or of all names under a prefix, until the
+    /// [`OnChange`] is dropped. A value that is not a `T` is a failure of the subscription, and ends nothing. See
+    /// [`Kv::on_change`].
+    ///
+    /// ```
+    /// # let broker = bursar_server::testing::TestBroker::start();
+    /// # bursar::blocking::block_on(async {
+    /// # let manager = bursar::Manager::connect(broker.address(), broker.authkey()).await?;
+    /// use bursar::kv::WatchEvent;
+    ///
+    /// let shared = manager.namespace("shared").open_or_create().await?;
+    /// let (sender, mut heard) = tokio::sync::mpsc::channel(8);
+    /// let subscription = shared.on_change("threads", move |change: &WatchEvent<u32>| sender.blocking_send(change.clone())).await?;
+    /// shared.set("threads", &4_u32).await?;
+    /// assert!(matches!(heard.recv().await, Some(WatchEvent::Put { value: 4, .. })));
+    /// # drop(subscription);
+    /// # Ok::<(), bursar::Error>(()) }).unwrap();
+    /// ```
+    pub async fn on_change<T: Payload + 'static, R: Outcome + 'static>(
+        &self,
+        names: impl Into<Keys>,
+        callback: impl FnMut(&WatchEvent<T>) -> R + Send + 'static,
+    ) -> Result<OnChange> {
+        self.kv.typed::<T>().on_change(names, callback).await
     }
 
     /// The value of a name by itself, for instance to [`update`](Value::update) it.

@@ -14,16 +14,14 @@ mod work;
 pub use builder::Builder;
 pub use info::{Event, Parked, Seen, Stats};
 pub use lease::Lease;
-pub(crate) use work::next;
+pub(crate) use work::{next, text};
 
-use super::{Handle, to_ms};
+use super::{Handle, chunk::Chunk, to_ms};
 use crate::{Error, Fence, Manager, Payload, Raw, Result, Wait};
 use bursar_proto::{Fault, limits, v1::queue as wire};
 use std::{borrow::Borrow, collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
 
 const PUT: &str = "queue.put";
-/// Encoded items of one request; with what stands around them they stay below the size of a frame.
-const CHUNK_BYTES_MAX: usize = limits::FRAME_BYTES_MAX - 1024;
 
 /// A joinable queue of items of one type, shared by every process that opens its name.
 ///
@@ -231,15 +229,14 @@ impl<T: Payload> Queue<T> {
         options: &PutOptions,
     ) -> Result<Vec<u64>> {
         let mut encoded = items.into_iter().map(|item| self.item(item.borrow(), options));
-        let (mut ids, mut chunk, mut next) = (Vec::new(), Chunk::default(), None);
-        while let Some(item) = next.take().map(Ok).or_else(|| encoded.next()) {
-            next = chunk.push(item?);
-            if next.is_some() {
-                self.put_chunk(std::mem::take(&mut chunk).items, &mut ids).await?;
+        let (mut ids, mut next) = (Vec::new(), None);
+        loop {
+            let chunk = Chunk::fill(&mut next, &mut encoded)?;
+            if chunk.is_empty() {
+                return Ok(ids);
             }
+            self.put_chunk(chunk, &mut ids).await?;
         }
-        self.put_chunk(chunk.items, &mut ids).await?;
-        Ok(ids)
     }
 
     pub(super) fn item(&self, item: &T, options: &PutOptions) -> Result<wire::Item> {
@@ -391,26 +388,5 @@ impl<T: Payload> Queue<T> {
         let request = wire::PauseRequest { object: self.handle.object(), resume: !paused };
         let wire::PauseReply {} = self.handle.call(request).await?;
         Ok(())
-    }
-}
-
-/// What one request puts: as much as one frame carries, or one item that is larger by itself.
-#[derive(Default)]
-struct Chunk {
-    items: Vec<wire::Item>,
-    bytes: usize,
-}
-
-impl Chunk {
-    /// Gives the item back if it belongs into the next one.
-    fn push(&mut self, item: wire::Item) -> Option<wire::Item> {
-        let bytes = prost::Message::encoded_len(&item);
-        let is_full = self.items.len() >= limits::FRAME_ENTRIES_MAX || self.bytes + bytes > CHUNK_BYTES_MAX;
-        if is_full && !self.items.is_empty() {
-            return Some(item);
-        }
-        self.items.push(item);
-        self.bytes += bytes;
-        None
     }
 }

@@ -1,6 +1,9 @@
 //! One value: a key of a store, by itself.
 
-use super::kv::Kv;
+use super::{
+    kv::{Keys, Kv, OnChange, WatchEvent},
+    message::Outcome,
+};
 use crate::{Payload, Raw, Result};
 use std::{borrow::Borrow, fmt};
 
@@ -77,5 +80,15 @@ impl<T: Payload> Value<T> {
     /// Deletes the value; says whether there was one.
     pub async fn delete(&self) -> Result<bool> {
         self.kv.delete(&self.key).await
+    }
+}
+
+impl<T: Payload + 'static> Value<T> {
+    /// Calls a function for each change of the value, until the [`OnChange`] is dropped. See [`Kv::on_change`].
+    pub async fn on_change<R: Outcome + 'static>(
+        &self,
+        callback: impl FnMut(&WatchEvent<T>) -> R + Send + 'static,
+    ) -> Result<OnChange> {
+        self.kv.on_change(Keys::one(&self.key), callback).await
     }
 }

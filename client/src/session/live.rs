@@ -1,11 +1,12 @@
 //! The session's own thread: connects, opens, beats, listens, resumes, and ends.
 
-use super::Session;
+use super::{Session, side};
 use crate::{
     Error, Manager, Result,
     connect::{Connection, Owned, Prover, Target, describe, fault_of, was_turned_away},
     error::SessionEnded,
 };
+use bursar_memory::Scattered;
 use bursar_proto::{
     AuthKey, Fault,
     frame::{Assembly, ServerFrame},
@@ -76,9 +77,16 @@ async fn run(config: Config, ready: oneshot::Sender<Result<Manager>>) {
     // If the caller has gone away, the Manager is dropped right here and closes the session.
     let _ = ready.send(Ok(Manager::new(session.clone(), &config)));
     let ended = loop {
+        if let Some(hello) = session.hello() {
+            session.use_side_socket(side::open(&config.target, &hello).await);
+        }
         let why = match live.serve(&session).await {
             End::Over(ended) => break ended,
             End::Disconnected(why) => why,
+            End::MemoryLost(why) => {
+                session.give_up_side_socket();
+                why
+            }
         };
         if session.is_closing() {
             break SessionEnded::closed();
@@ -97,12 +105,17 @@ async fn run(config: Config, ready: oneshot::Sender<Result<Manager>>) {
 /// How a connection ended.
 enum End {
     Disconnected(String),
+    /// As that; and memory did not arrive, here or there.
+    MemoryLost(String),
     Over(SessionEnded),
 }
 
 impl From<Error> for End {
     /// What is certain to go wrong again ends the session; everything else is tried again.
     fn from(error: Error) -> End {
+        if let Some(fault @ Fault::MemoryLost { .. }) = error.fault() {
+            return End::MemoryLost(fault.to_string());
+        }
         let over = match &error {
             Error::WrongKey { .. } => true,
             Error::Fault(refusal) => is_final(&refusal.fault),
@@ -179,7 +192,7 @@ async fn resume(session: &Arc<Session>, config: &Config, mut why: String) -> Res
         }
         match End::from(error) {
             End::Over(ended) => return Err(ended),
-            End::Disconnected(again) => why = again,
+            End::Disconnected(again) | End::MemoryLost(again) => why = again,
         }
     }
 }
@@ -305,11 +318,14 @@ impl Live {
         read
     }
 
-    fn read(&mut self, session: &Session, entry: Bytes, answers: &mut Vec<(u64, Bytes)>) -> Result<(), End> {
+    fn read(&mut self, session: &Session, entry: Bytes, answers: &mut Vec<(u64, Scattered)>) -> Result<(), End> {
         let entry = Entry::decode(entry).map_err(|error| End::from(Error::protocol(error.to_string())))?;
-        let Entry { sequence, opened: _, answer, beat, part, going_away, ended } = entry;
+        let Entry { sequence, opened: _, answer, beat, part, going_away, ended, mapped_answer } = entry;
         if let Some(answer) = answer {
-            answers.push((sequence, answer));
+            answers.push((sequence, answer.into()));
+        }
+        if let Some(mapped) = mapped_answer {
+            answers.push((sequence, session.gather(mapped).map_err(End::from)?));
         }
         if let Some(beat) = beat
             && let Some(sent_at) = session.change(|outbox| outbox.beat_answered(beat.number))
@@ -350,6 +366,8 @@ struct Entry {
     going_away: Option<v1::GoingAway>,
     #[prost(message, optional, tag = "7")]
     ended: Option<v1::Fault>,
+    #[prost(message, optional, tag = "8")]
+    mapped_answer: Option<v1::Mapped>,
 }
 
 /// Reads the first frame of a stream; the rest of it is for later.

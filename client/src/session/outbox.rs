@@ -11,18 +11,22 @@
 //! An answer counts as heard only when the caller has taken it: until then the broker can take back what it gave. A Cancel may
 //! get lost with a connection, so a cancelled call is remembered until a later beat proves that the Cancel has arrived.
 
+mod entry;
 mod frame;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use entry::Unsent;
 pub(super) use frame::Limits;
 
-use crate::{call::append_sequence, error::SessionEnded};
+use crate::error::SessionEnded;
+use bursar_memory::Scattered;
 use bursar_proto::{
     frame::ClientFrame,
-    v1::{self, client_entry::Entry},
+    v1::{self, client_entry},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes};
+use entry::{Entry, Leaving};
 use frame::{Frame, encode, ranges};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -33,7 +37,7 @@ use std::{
 use tokio::sync::oneshot;
 
 /// What a call gets: its encoded `Answer`, or the end of the session.
-pub(crate) type Reply = Result<Bytes, SessionEnded>;
+pub(crate) type Reply = Result<Scattered, SessionEnded>;
 
 /// This many heard answers, or answers of this many bytes, are reported though there is nothing else to say.
 const HEARD_MAX: usize = 256;
@@ -72,7 +76,7 @@ pub(super) struct Outbox {
 
 struct Call {
     /// Empty once it is answered.
-    entry: Bytes,
+    entry: Entry,
     /// None: nobody waits for the answer.
     sender: Option<oneshot::Sender<Reply>>,
     /// The broker may have it, from this connection or an earlier one.
@@ -90,8 +94,8 @@ struct Cancelled {
 
 struct Cut {
     sequence: u64,
-    entry: Bytes,
-    at: usize,
+    total: usize,
+    left: Scattered,
 }
 
 impl Outbox {
@@ -127,14 +131,19 @@ impl Outbox {
         self.calls.is_empty()
     }
 
+    /// The number of the connection of now.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub fn is_closing(&self) -> bool {
         self.closing
     }
 
     // What callers do.
 
-    /// Takes a call, encoded up to its sequence.
-    pub fn send(&mut self, mut entry: BytesMut, sender: Option<oneshot::Sender<Reply>>) -> Result<u64, SessionEnded> {
+    /// Takes a call.
+    pub fn send(&mut self, entry: Unsent, sender: Option<oneshot::Sender<Reply>>) -> Result<u64, SessionEnded> {
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }
@@ -143,8 +152,7 @@ impl Outbox {
         }
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        append_sequence(&mut entry, sequence);
-        self.calls.insert(sequence, Call { entry: entry.freeze(), sender, sent: false, answered: None });
+        self.calls.insert(sequence, Call { entry: entry.numbered(sequence), sender, sent: false, answered: None });
         self.unsent.push_back(sequence);
         Ok(sequence)
     }
@@ -166,7 +174,7 @@ impl Outbox {
         let cancelled = Cancelled { beat: self.next_beat, confirmed: false, answered: call.answered.is_some() };
         self.cancelled.insert(sequence, cancelled);
         if self.open && !being_cut {
-            self.urgent.push_back(encode(Entry::Cancel(v1::Cancel { sequence })));
+            self.urgent.push_back(encode(client_entry::Entry::Cancel(v1::Cancel { sequence })));
         }
     }
 
@@ -209,7 +217,7 @@ impl Outbox {
     }
 
     pub fn push_open(&mut self, open: v1::Open) {
-        self.urgent.push_back(encode(Entry::Open(open)));
+        self.urgent.push_back(encode(client_entry::Entry::Open(open)));
     }
 
     /// The Open is answered.
@@ -219,7 +227,7 @@ impl Outbox {
         for (sequence, cancelled) in &mut self.cancelled {
             // Whether the broker ever had the call is unknown, so that no answer may come.
             *cancelled = Cancelled { beat: self.next_beat, confirmed: false, answered: true };
-            self.urgent.push_back(encode(Entry::Cancel(v1::Cancel { sequence: *sequence })));
+            self.urgent.push_back(encode(client_entry::Entry::Cancel(v1::Cancel { sequence: *sequence })));
         }
     }
 
@@ -227,7 +235,7 @@ impl Outbox {
         let number = self.next_beat;
         self.next_beat += 1;
         self.beats.push_back((number, now));
-        self.urgent.push_back(encode(Entry::Beat(v1::Beat { number })));
+        self.urgent.push_back(encode(client_entry::Entry::Beat(v1::Beat { number })));
     }
 
     /// The broker answered a beat: gives the moment when it was sent.
@@ -260,15 +268,15 @@ impl Outbox {
         !self.beats.is_empty()
     }
 
-    /// An answer came: gives who waits for it.
-    pub fn answer(&mut self, sequence: u64, answer: &Bytes) -> Option<oneshot::Sender<Reply>> {
+    /// An answer of so many bytes came: gives who waits for it.
+    pub fn answer(&mut self, sequence: u64, bytes: usize) -> Option<oneshot::Sender<Reply>> {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(call) = self.calls.get_mut(&sequence) {
             if call.answered.is_some() {
                 return None; // a second answer after a resume: the first one is on its way to the caller
             }
-            call.answered = Some(answer.len());
-            call.entry = Bytes::new();
+            call.answered = Some(bytes);
+            call.entry = Entry::Whole(Bytes::new());
             let sender = call.sender.take();
             if sender.is_none() {
                 self.heard(sequence);
@@ -338,18 +346,17 @@ impl Outbox {
     /// A piece of the entry that is too large for one frame. No call overtakes another, so the rest waits for its end.
     fn take_part(&mut self, frame: &mut Frame) {
         let Some(cut) = &mut self.cutting else { return };
-        let end = cut.entry.len().min(cut.at + self.limits.frame_bytes_max);
-        let (id, total, data) = (cut.sequence, cut.entry.len() as u64, cut.entry.slice(cut.at..end));
-        frame.push(encode(Entry::Part(v1::Part { id, total, data })));
-        cut.at = end;
-        if end < cut.entry.len() {
+        let data = cut.left.copy_to_bytes(cut.left.len().min(self.limits.frame_bytes_max));
+        let id = cut.sequence;
+        frame.push(encode(client_entry::Entry::Part(v1::Part { id, total: cut.total as u64, data })));
+        if !cut.left.is_empty() {
             return;
         }
         self.cutting = None;
         if let Some(cancelled) = self.cancelled.get_mut(&id) {
             cancelled.beat = self.next_beat;
             cancelled.confirmed = false;
-            self.urgent.push_back(encode(Entry::Cancel(v1::Cancel { sequence: id })));
+            self.urgent.push_back(encode(client_entry::Entry::Cancel(v1::Cancel { sequence: id })));
         }
     }
 
@@ -363,16 +370,18 @@ impl Outbox {
                 self.unsent.pop_front();
                 continue;
             };
-            let large = call.entry.len() > self.limits.frame_bytes_max;
-            if !large && frame.bytes + call.entry.len() > self.limits.frame_bytes_max {
+            let leaving = call.entry.leaving(self.generation, self.limits.frame_bytes_max);
+            if let Leaving::InFrame(entry) = &leaving
+                && frame.bytes + entry.len() > self.limits.frame_bytes_max
+            {
                 return;
             }
             self.unsent.pop_front();
             self.in_flight += 1;
             call.sent = true;
-            match large {
-                true => self.cutting = Some(Cut { sequence, entry: call.entry.clone(), at: 0 }),
-                false => frame.push(call.entry.clone()),
+            match leaving {
+                Leaving::InFrame(entry) => frame.push(entry),
+                Leaving::InParts(whole) => self.cutting = Some(Cut { sequence, total: whole.len(), left: whole }),
             }
         }
         if frame.entries.is_empty() {
@@ -383,7 +392,7 @@ impl Outbox {
     fn take_close(&mut self, frame: &mut Frame) {
         if self.closing && !self.close_sent && self.unsent.is_empty() && self.cutting.is_none() {
             self.close_sent = true;
-            frame.push(encode(Entry::Close(v1::Close {})));
+            frame.push(encode(client_entry::Entry::Close(v1::Close {})));
         }
     }
 

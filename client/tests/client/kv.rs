@@ -29,6 +29,21 @@ fn updates_of_many_are_not_lost() {
     });
 }
 
+/// After so many polls, tokio's types ask every task to come back later. A blocking call that never went back to its runtime did not
+/// return any more.
+#[test]
+fn blocking_calls_within_a_task_do_not_run_into_its_budget() {
+    let (_broker, manager) = connected();
+    let kv: Kv<u64> = block_on(manager.kv("dict").create()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for number in 0..1000 {
+            block_on(kv.put("key", number)).unwrap();
+        }
+        assert_eq!(kv.get("key").await.unwrap(), Some(999));
+    });
+}
+
 #[test]
 fn the_verbs_of_a_dict() {
     let (_broker, manager) = connected();

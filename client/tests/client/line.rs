@@ -53,6 +53,11 @@ impl Line {
         self.cut();
     }
 
+    /// New connections can be made again.
+    pub fn open(&self) {
+        self.is_closed.store(false, Ordering::SeqCst);
+    }
+
     /// What the broker says does not arrive any more; on new connections it does.
     pub fn mute(&self) {
         self.muted.send_replace(self.made.load(Ordering::SeqCst));

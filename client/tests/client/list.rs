@@ -146,9 +146,9 @@ fn lists_too_large_for_one_step_are_not_sorted() {
         let error = list.sort().await.unwrap_err();
         assert!(matches!(error.fault(), Some(Fault::BadArgument { .. })), "{error}");
         let large: List<Raw> = manager.raw_list("bytes").create().await.unwrap();
-        let error = large.set_range(.., vec![Raw::from(vec![0; 9 << 20]); 2]).await.unwrap_err();
+        let error = large.set_range(.., vec![Raw::from(vec![0; 70 << 20]); 2]).await.unwrap_err();
         assert!(matches!(error.fault(), Some(Fault::TooLarge { .. })), "{error}");
-        assert_eq!(large.extend(vec![Raw::from(vec![0; 9 << 20]); 2]).await.unwrap(), 2, "in two steps, and the session lives");
+        assert_eq!(large.extend(vec![Raw::from(vec![0; 70 << 20]); 2]).await.unwrap(), 2, "in two steps, and the session lives");
     });
 }
 

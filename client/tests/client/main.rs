@@ -1,12 +1,18 @@
 //! The client against a real broker in this process: over a line that can be cut, against impostors, and verb by verb.
 
+mod channels;
 mod connecting;
 mod kv;
 mod line;
 mod locks;
 mod queue;
 mod resuming;
+mod sent;
 mod signals;
+mod topics;
+// Followed stores.
+mod changes;
+mod mirror;
 // Lists, values, transactions, and who waits.
 mod array;
 mod fences;

@@ -28,8 +28,8 @@ fn large_items_travel_in_parts_and_too_large_ones_not_at_all() {
         let (put, got): (Vec<_>, Vec<_>) = leases.iter().map(|lease| (lease.id(), (**lease).clone())).unzip();
         assert_eq!(put, ids.unwrap());
         assert!(got == items);
-        let error = queue.put(Raw::from(vec![0; (16 << 20) + 1])).await.unwrap_err();
-        assert!(matches!(error.fault(), Some(Fault::TooLarge { limit: 16777216, .. })), "{error}");
+        let error = queue.put(Raw::from(vec![0; (128 << 20) + 1])).await.unwrap_err();
+        assert!(matches!(error.fault(), Some(Fault::TooLarge { limit: 134217728, .. })), "{error}");
     });
 }
 

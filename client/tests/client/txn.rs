@@ -126,8 +126,8 @@ fn what_cannot_be_sent_is_said_by_execute() {
     let other = connect(&broker);
     block_on(async {
         let raw: Kv<bursar::Raw> = manager.raw_kv("raw").create().await.unwrap();
-        let large = || bursar::Raw::from(vec![0; 9 << 20]);
-        let error = manager.txn().then(raw.step_put("a", bursar::Raw::from(vec![0; 17 << 20]))).execute().await.unwrap_err();
+        let large = || bursar::Raw::from(vec![0; 70 << 20]);
+        let error = manager.txn().then(raw.step_put("a", bursar::Raw::from(vec![0; 129 << 20]))).execute().await.unwrap_err();
         assert!(matches!(error.fault(), Some(Fault::TooLarge { .. })), "{error}");
         let error = manager.txn().then(raw.step_put("a", large())).then(raw.step_put("b", large())).execute().await.unwrap_err();
         assert!(matches!(error.fault(), Some(Fault::TooLarge { .. })), "all together: {error}");

@@ -48,10 +48,10 @@ pub const EXITS: &[(Exit, &str)] = &[
     (Exit::Usage, "wrong arguments, wrong configuration"),
     (Exit::Unreachable, "the broker cannot be reached, or the connection to it was lost"),
     (Exit::Authkey, "the authkey is missing or was refused, or the broker could not prove that it knows it"),
-    (Exit::NotNow, "timed out; nothing to get; no room to put; held by somebody else"),
+    (Exit::NotNow, "timed out; nothing to get; no room; nobody listens; held by somebody else"),
     (Exit::Absent, "no such object, key or item"),
     (Exit::Conflict, "exists already or is otherwise; closed; broken; a condition fails; a duplicate; a deadlock"),
-    (Exit::Lost, "what was held is lost, or the fence is stale: stop, somebody else may be at work"),
+    (Exit::Lost, "what was held is lost, a subscription too, or the fence is stale: stop, somebody else may be at work"),
     (Exit::NotRunnable, "the command that was to be run cannot be run"),
     (Exit::NoCommand, "the command that was to be run was not found"),
     (Exit::Interrupted, "interrupted by a signal"),
@@ -122,6 +122,7 @@ impl From<&bursar_proto::Fault> for Exit {
             AlreadyExists { .. }
             | Mismatch { .. }
             | Closed {}
+            | EndClosed { .. }
             | Duplicate { .. }
             | RevisionMismatch { .. }
             | NotAnInteger { .. }
@@ -129,8 +130,10 @@ impl From<&bursar_proto::Fault> for Exit {
             | TooManyPermits { .. }
             | BarrierBroken { .. }
             | ListChanged { .. } => Exit::Conflict,
-            TimedOut { .. } | Empty {} | Full { .. } | Held { .. } | NoPermits { .. } => Exit::NotNow,
-            NotHeld { .. } | StaleToken { .. } => Exit::Lost,
+            TimedOut { .. } | Empty {} | Full { .. } | NoRoom { .. } | NoResponders {} | Held { .. } | NoPermits { .. } => {
+                Exit::NotNow
+            }
+            NotHeld { .. } | StaleToken { .. } | Lagged { .. } | NoSuchReceiver { .. } => Exit::Lost,
             WrongKey {} | HandshakeRequired {} => Exit::Authkey,
             SessionEnded { .. } | NoSuchSession {} | ShuttingDown {} | Deposed {} => Exit::Unreachable,
             _ => Exit::Failed,

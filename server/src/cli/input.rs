@@ -4,13 +4,15 @@ use super::failure::{Exit, Failure};
 use bytes::Bytes;
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, IsTerminal, Read},
     path::PathBuf,
 };
 use tokio::sync::mpsc;
 
 /// Items that were read and not yet taken.
 const AHEAD_MAX: usize = 1024;
+/// Bytes behind which a batch takes no more: several frames full.
+const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Where items come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +30,29 @@ pub enum Separator {
     End,
 }
 
+impl Separator {
+    /// What a newline, or what these flags say, ends.
+    pub fn of(whole: bool, null: bool) -> Separator {
+        match (whole, null) {
+            (true, _) => Separator::End,
+            (_, true) => Separator::Byte(0),
+            _ => Separator::Byte(b'\n'),
+        }
+    }
+}
+
 impl Source {
+    /// Where items come from other than the arguments; `None`: the arguments are the items.
+    pub fn of(file: Option<&PathBuf>, items: &[String]) -> Option<Source> {
+        match (file, items) {
+            (Some(path), _) if path.as_os_str() == "-" => Some(Source::Stdin),
+            (Some(path), _) => Some(Source::File(path.clone())),
+            (None, [item]) if item == "-" => Some(Source::Stdin),
+            (None, []) => Some(Source::Stdin),
+            (None, _) => None,
+        }
+    }
+
     /// Opens the source; its size, where known, is for the progress bar.
     pub fn open(&self) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
         match self {
@@ -39,6 +63,11 @@ impl Source {
                 Ok((Box::new(file), metadata.is_file().then_some(metadata.len())))
             }
         }
+    }
+
+    /// Whether somebody types the items, and need not be shown how many they are.
+    pub fn is_typed(&self) -> bool {
+        *self == Source::Stdin && io::stdin().is_terminal()
     }
 
     fn name(&self) -> String {
@@ -68,6 +97,25 @@ pub fn items(source: &Source, input: Box<dyn Read + Send>, separator: Separator)
         }
     });
     receiver
+}
+
+/// The next item, and up to `max` that are there already: what is slow does not wait for more. With them comes the error that ended
+/// the items, if one did; `None`: there are no more.
+pub async fn batch(items: &mut mpsc::Receiver<Result<Bytes, Failure>>, max: usize) -> Option<(Vec<Bytes>, Option<Failure>)> {
+    let mut next = Some(items.recv().await?);
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while let Some(item) = next.take() {
+        match item {
+            Ok(item) => {
+                bytes += item.len();
+                batch.push(item);
+            }
+            Err(failure) => return Some((batch, Some(failure))),
+        }
+        let has_room = batch.len() < max && bytes < BATCH_BYTES_MAX;
+        next = if has_room { items.try_recv().ok() } else { None };
+    }
+    Some((batch, None))
 }
 
 /// The whole of a source as one item.

@@ -4,7 +4,7 @@ use super::{
     Client, Signals,
     failure::{Exit, Failure},
     name,
-    output::{Output, span},
+    output::{self, Output, span},
     payload,
 };
 use crate::config::{self, Expected};
@@ -13,7 +13,7 @@ use bursar::{
     kv::{Condition, Entry, PutOptions, Since, WatchEvent},
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 /// Read, write and watch the keys of a key-value store
 #[derive(clap::Args, Debug)]
@@ -61,21 +61,7 @@ enum Verb {
         #[arg(long, default_value = "")]
         prefix: String,
     },
-    /// Print changes as they happen, until interrupted
-    #[command(
-        after_help = "Examples:\n  bursar kv watch settings\n  bursar kv watch settings --prefix color/ --from start --json"
-    )]
-    Watch {
-        /// The key-value store
-        #[arg(value_parser = name)]
-        name: String,
-        /// Only keys that begin so
-        #[arg(long, default_value = "")]
-        prefix: String,
-        /// now: what changes from here on; start: first all that is there; a revision: what changed after it
-        #[arg(long, default_value = "now", value_parser = since)]
-        from: Since,
-    },
+    Watch(Watch),
     /// Add to an integer, and print the sum; a key that is not there counts as 0
     #[command(after_help = "Examples:\n  bursar kv incr stats visits\n  bursar kv incr stats visits -5")]
     Incr {
@@ -131,6 +117,38 @@ struct Put {
     fence: Option<Fence>,
 }
 
+/// Print changes as they happen, until interrupted
+///
+/// With --since start, and after more changes than the store keeps for who lags, a line `reset` comes first, then the keys as they
+/// are, then a line `synced`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  bursar kv watch settings
+  bursar kv watch settings color --values | while read -r color; do ./repaint \"$color\"; done
+  bursar kv watch settings --prefix color/ --since start --json
+  bursar kv watch settings ready -n 1 --values")]
+struct Watch {
+    /// The key-value store
+    #[arg(value_parser = name)]
+    name: String,
+    /// Only this key
+    #[arg(conflicts_with = "prefix")]
+    key: Option<String>,
+    /// Only keys that begin so
+    #[arg(long, default_value = "", hide_default_value = true)]
+    prefix: String,
+    /// now: what changes from here on; start: first all that is there; a revision: what changed after it
+    #[arg(long, alias = "from", default_value = "now", value_parser = since)]
+    since: Since,
+    /// End after so many changes, or values
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    number: Option<u64>,
+    /// Print the values only, one a line: nothing for a key that goes
+    #[arg(long, conflicts_with = "json")]
+    values: bool,
+}
+
 fn since(text: &str) -> Result<Since, Expected> {
     match (text, text.parse()) {
         ("now", _) => Ok(Since::Now),
@@ -152,7 +170,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             }
         }
         Verb::List { name, prefix } => list(&open(manager, &name, false).await?, &prefix, output).await,
-        Verb::Watch { name, prefix, from } => watch(&open(manager, &name, false).await?, &prefix, from, output).await,
+        Verb::Watch(watch) => watch.run(manager, output).await,
         Verb::Incr { name, key, by, create, fence } => {
             let value = fenced(open(manager, &name, create).await?, fence.as_ref()).incr(&key, by).await?;
             output.result(json!({ "key": key, "value": value }), value)
@@ -207,21 +225,49 @@ async fn list(kv: &Kv<Raw>, prefix: &str, output: &mut Output) -> Result<(), Fai
     }
     let row = |entry: &Entry<Raw>| {
         let ttl = entry.ttl_left.map_or_else(|| "-".to_owned(), |left| span(left.as_millis() as u64));
-        vec![super::output::cell(&entry.key), entry.modify_revision.to_string(), ttl, payload::cell(&entry.value)]
+        vec![output::cell(&entry.key), entry.modify_revision.to_string(), ttl, payload::cell(&entry.value)]
     };
     let rows: Vec<_> = entries.iter().map(row).collect();
     output.table(&["KEY", "REVISION", "TTL", "VALUE"], &rows)
 }
 
-async fn watch(kv: &Kv<Raw>, prefix: &str, since: Since, output: &mut Output) -> Result<(), Failure> {
-    let mut watch = kv.watch(prefix, since).await?;
-    loop {
-        let event = watch.next().await?;
-        match output.json {
-            true => output.document(&event_document(&event))?,
-            false => output.line(event_line(&event))?,
+impl Watch {
+    /// What came together is handed on together.
+    async fn run(self, manager: &Manager, output: &mut Output) -> Result<(), Failure> {
+        let kv = open(manager, &self.name, false).await?;
+        let mut watch = match &self.key {
+            Some(key) => kv.watch_key(key, self.since).await?,
+            None => kv.watch(&self.prefix, self.since).await?,
+        };
+        let mut unread = pin!(output::unread());
+        let mut left = self.number.unwrap_or(u64::MAX);
+        while left > 0 {
+            let mut next = tokio::select! {
+                biased;
+                () = &mut unread => return Ok(()),
+                event = watch.next() => Some(event),
+            };
+            while let Some(event) = next.take().filter(|_| left > 0) {
+                left -= u64::from(self.print(&event?, output)?);
+                next = watch.try_next();
+            }
+            output.flush()?;
         }
-        output.flush()?;
+        Ok(())
+    }
+
+    /// Says whether the event counts.
+    fn print(&self, event: &WatchEvent<Raw>, output: &mut Output) -> Result<bool, Failure> {
+        match event {
+            WatchEvent::Put { value, .. } if self.values => {
+                output.bytes(&payload::shown(value))?;
+                output.line("")?;
+            }
+            _ if self.values => return Ok(false),
+            event if output.json => output.document(&event_document(event))?,
+            event => output.line(event_line(event))?,
+        }
+        Ok(matches!(event, WatchEvent::Put { .. } | WatchEvent::Delete { .. }))
     }
 }
 
@@ -258,9 +304,9 @@ fn event_document(event: &WatchEvent<Raw>) -> Value {
 fn event_line(event: &WatchEvent<Raw>) -> String {
     match event {
         WatchEvent::Put { key, value, revision } => {
-            format!("{revision} put {} {}", super::output::cell(key), payload::cell(value))
+            format!("{revision} put {} {}", output::cell(key), payload::cell(value))
         }
-        WatchEvent::Delete { key, revision, cause } => format!("{revision} delete {} ({cause})", super::output::cell(key)),
+        WatchEvent::Delete { key, revision, cause } => format!("{revision} delete {} ({cause})", output::cell(key)),
         WatchEvent::Reset => "reset: what follows is the whole store".into(),
         WatchEvent::Synced { revision } => format!("{revision} synced"),
     }

@@ -3,9 +3,23 @@
 use super::failure::Failure;
 use serde_json::Value as Json;
 use std::{
+    future::pending,
     io::{self, Write},
     time::SystemTime,
 };
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// Returns when nobody will ever read stdout again: its pipe has lost its reader. Never, where that cannot be seen, as of a file.
+pub async fn unread() {
+    // Its successor is `unsafe` for the sake of types that lie about their descriptor; stdout does not.
+    #[allow(deprecated)]
+    let stdout = AsyncFd::with_interest(io::stdout(), Interest::ERROR);
+    match stdout {
+        // What else there is to be said of it is said when something is written.
+        Ok(stdout) => drop(stdout.ready(Interest::ERROR).await),
+        Err(_) => pending().await,
+    }
+}
 
 /// Where results go; errors and progress go to stderr.
 pub struct Output {

@@ -76,8 +76,27 @@ async fn state(manager: &Manager, object: &Described) -> Result<String, Failure>
         "kv" => format!("has {}", counted(figure("keys"), "key", "keys")),
         "list" => format!("has {}", counted(figure("len"), "value", "values")),
         "array" => format!("has {}", counted(figure("length"), "number", "numbers")),
+        "channel" => format!("has {}, {}", end(&figure, 'a'), end(&figure, 'b')),
+        "topic" => format!(
+            "has {} and {}, {} buffered for them and {} missed by them",
+            counted(figure("subscriptions"), "subscription", "subscriptions"),
+            counted(figure("groups"), "group", "groups"),
+            counted(figure("buffered"), "message", "messages"),
+            figure("missed"),
+        ),
         kind => format!("is a kind of object that this program does not know: {kind}"),
     })
+}
+
+/// `2 messages waiting and 1 receiver at end a`.
+fn end(figure: &impl Fn(&str) -> u64, end: char) -> String {
+    let of = |what: &str| figure(&format!("{end}_{what}"));
+    if of("closed") == 1 {
+        return format!("its end {end} closed");
+    }
+    let given = if of("given") > 0 { format!(", {} given", of("given")) } else { String::new() };
+    let messages = counted(of("waiting"), "message", "messages");
+    format!("{messages} waiting{given} and {} at end {end}", counted(of("receivers"), "receiver", "receivers"))
 }
 
 async fn queue(manager: &Manager, name: &str) -> Result<String, Failure> {

@@ -7,7 +7,8 @@ use super::{
     units::{Expected, duration, expected, size},
 };
 use bursar_proto::v1::{
-    OnDeadlock, array, barrier, condition, counter, event, kv, latch, list, lock, queue, registry, rwlock, semaphore,
+    OnDeadlock, array, barrier, channel, condition, counter, event, kv, latch, list, lock, queue, registry, rwlock, semaphore,
+    topic,
 };
 
 type Options = registry::Options;
@@ -38,7 +39,7 @@ macro_rules! of {
 }
 
 of!(Queue queue, Kv kv, Lock lock, Rwlock rwlock, Semaphore semaphore, Event event, Latch latch, Condition condition,
-    Barrier barrier, Counter counter, List list, Array array);
+    Barrier barrier, Counter counter, List list, Array array, Channel channel, Topic topic);
 
 macro_rules! kind {
     ($kind:ident $module:ident $section:literal $(required $required:literal)*: $($name:ident = |$options:ident, $value:ident| $set:expr),* $(,)?) => {
@@ -120,11 +121,30 @@ pub(super) const KINDS: &[Kind] = &[
         r#type = |options, value| assign(&mut options.r#type, number_type(value)),
         length = |options, value| assign(&mut options.length, value.integer(1..=16_777_216)),
     ),
+    kind!(Channel channel "channels":
+        max_messages = |options, value| assign(&mut options.max_messages, value.integer(1..=u64::MAX)),
+        max_bytes = |options, value| assign(&mut options.max_bytes, bytes(value)),
+    ),
+    kind!(Topic topic "topics" required "overload":
+        overload = |options, value| assign(&mut options.overload, overload(value)),
+        buffer_messages = |options, value| assign(&mut options.buffer_messages, value.integer(1..=u64::MAX)),
+        buffer_bytes = |options, value| assign(&mut options.buffer_bytes, bytes(value)),
+        keep_messages = |options, value| assign(&mut options.keep_messages, value.integer(1..=u64::MAX)),
+        keep_bytes = |options, value| assign(&mut options.keep_bytes, bytes(value)),
+    ),
 ];
 
 /// On the wire 0 stands for the default: who writes 0 in a configuration means something else, and is told.
 fn count(value: Value<'_>) -> Result<u32, Expected> {
     Ok(value.integer(1..=u64::from(u32::MAX))? as u32)
+}
+
+fn overload(value: Value<'_>) -> Result<i32, Expected> {
+    const WHAT: &str = "block, drop_oldest, drop_newest or disconnect";
+    match topic::Overload::from_str_name(&value.text(WHAT)?.to_uppercase()) {
+        None | Some(topic::Overload::Undecided) => expected(WHAT),
+        Some(overload) => Ok(overload.into()),
+    }
 }
 
 fn on_deadlock(value: Value<'_>) -> Result<i32, Expected> {

@@ -33,6 +33,8 @@ const TOP: &[&str] = &[
     "counters",
     "lists",
     "arrays",
+    "channels",
+    "topics",
 ];
 
 const LOG: &[Key<Log>] = &[

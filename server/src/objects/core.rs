@@ -128,6 +128,8 @@ pub struct Core<K: Kind, T> {
     kind: K,
     lines: [BTreeMap<u64, Waiter<K, T>>; LINES],
     orders: [Order; LINES],
+    /// Lines in which somebody may have come closer since they were asked.
+    concerned: [bool; LINES],
     /// Number of the next waiter; the lines are ordered by it.
     arrivals: u64,
     /// Waiters by call, as (line, arrival).
@@ -151,6 +153,7 @@ impl<K: Kind, T> Core<K, T> {
             kind,
             lines: [const { BTreeMap::new() }; LINES],
             orders: [Order::FirstComeFirstServed; LINES],
+            concerned: [false; LINES],
             arrivals: 0,
             places: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -234,7 +237,8 @@ impl<K: Kind, T> Core<K, T> {
                 let deadline = deadline(wait, turn.now);
                 self.apply(change, turn);
                 let asked = Asked { command, fence: asked.fence };
-                self.park(Waiter { call, asked, since: turn.now, deadline, ticket });
+                let (line, _) = self.park(Waiter { call, asked, since: turn.now, deadline, ticket });
+                self.concerned[line] = true;
                 self.settle(turn);
                 self.dismiss_overdue(turn);
             }
@@ -242,7 +246,8 @@ impl<K: Kind, T> Core<K, T> {
                 let deadline = deadline(wait, turn.now);
                 let (line, _) = self.park(Waiter { call, asked, since: turn.now, deadline, ticket });
                 // Those in front may be standing aside.
-                if behind_others && self.ask(line, turn) {
+                if behind_others {
+                    self.concerned[line] = true;
                     self.settle(turn);
                 }
                 self.dismiss_overdue(turn);
@@ -283,7 +288,7 @@ impl<K: Kind, T> Core<K, T> {
     pub fn evolve_all(&mut self, changes: Vec<K::Change>, mark: Mark, turn: &mut Turn<'_, K, T>) {
         self.position = self.position.max(mark);
         for change in changes {
-            self.kind.evolve(change);
+            self.evolve(change);
         }
         self.settle(turn);
     }
@@ -342,14 +347,12 @@ impl<K: Kind, T> Core<K, T> {
         let waiter = self.remove(line, arrival);
         let change = self.kind.given_up(call.session, &waiter.asked.command, GivenUp::TakenBack, turn.now);
         self.answer(waiter.ticket, Err(fault), turn);
-        let changed = change.is_some();
         if let Some(change) = change {
             self.apply(change, turn);
         }
         // Who stood behind it may be served now.
-        if changed || self.ask(line, turn) {
-            self.settle(turn);
-        }
+        self.concerned[line] = true;
+        self.settle(turn);
         true
     }
 
@@ -401,6 +404,7 @@ impl<K: Kind, T> Core<K, T> {
             self.places.range((Bound::Included(first), Bound::Included(last))).map(|(_, place)| *place).collect();
         for (line, arrival) in &places {
             let waiter = self.remove(*line, *arrival);
+            self.concerned[*line] = true;
             let fault = Fault::SessionEnded { reason: "while the call waited".into() };
             self.answer(waiter.ticket, Err(fault), turn);
         }
@@ -453,6 +457,13 @@ impl<K: Kind, T> Core<K, T> {
 
     fn apply(&mut self, change: K::Change, turn: &mut Turn<'_, K, T>) {
         self.position = self.position.max((turn.journal)(&change));
+        self.evolve(change);
+    }
+
+    fn evolve(&mut self, change: K::Change) {
+        for (line, concerned) in self.concerned.iter_mut().enumerate() {
+            *concerned |= K::concerns(&change, line);
+        }
         self.kind.evolve(change);
     }
 
@@ -507,6 +518,7 @@ impl<K: Kind, T> Core<K, T> {
             if let Some(deadline) = waiter.deadline.take() {
                 self.deadlines.remove(&(deadline, line, arrival));
             }
+            self.concerned[line] = true;
             self.apply(change, turn);
             return self.settle(turn);
         }
@@ -514,35 +526,31 @@ impl<K: Kind, T> Core<K, T> {
         let fault = self.kind.overdue(&waiter.asked.command, turn.now);
         self.answer(waiter.ticket, Err(fault), turn);
         // Who stood behind a large request may fit; and that may be what others wait for.
-        if self.ask(line, turn) {
-            self.settle(turn);
-        }
+        self.concerned[line] = true;
+        self.settle(turn);
     }
 
-    /// Asks all lines again until nothing changes.
+    /// Asks the lines that are concerned, until none is.
     fn settle(&mut self, turn: &mut Turn<'_, K, T>) {
-        loop {
-            let mut changed = false;
+        while self.concerned.contains(&true) {
             for line in 0..LINES {
-                changed |= self.ask(line, turn);
-            }
-            if !changed {
-                return;
+                if std::mem::take(&mut self.concerned[line]) {
+                    self.ask(line, turn);
+                }
             }
         }
     }
 
-    /// Asks one line; says whether the object changed.
-    fn ask(&mut self, line: usize, turn: &mut Turn<'_, K, T>) -> bool {
-        let mut changed = false;
+    /// Asks one line.
+    fn ask(&mut self, line: usize, turn: &mut Turn<'_, K, T>) {
         let mut after = None;
         loop {
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let Some((&arrival, waiter)) = self.lines[line].range((from, Bound::Unbounded)).next() else {
-                return changed;
+                return;
             };
             let (change, result) = match self.decide(waiter.call.session, &waiter.asked, turn.now) {
-                Decision::Wait if matches!(self.orders[line], Order::FirstComeFirstServed) => return changed,
+                Decision::Wait if matches!(self.orders[line], Order::FirstComeFirstServed) => return,
                 Decision::Wait | Decision::StandAside => {
                     after = Some(arrival);
                     continue;
@@ -554,8 +562,8 @@ impl<K: Kind, T> Core<K, T> {
                     let mut waiter = self.remove(line, arrival);
                     waiter.asked.command = command;
                     self.apply(change, turn);
-                    self.park(waiter);
-                    changed = true;
+                    let (line, _) = self.park(waiter);
+                    self.concerned[line] = true;
                     continue;
                 }
             };
@@ -563,7 +571,6 @@ impl<K: Kind, T> Core<K, T> {
             let owner = K::owner(&waiter.asked.command).filter(|_| change.is_some());
             if let Some(change) = change {
                 self.apply(change, turn);
-                changed = true;
             }
             self.answer(waiter.ticket, result, turn);
             if let Some(owner) = owner {

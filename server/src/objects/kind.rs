@@ -224,6 +224,12 @@ pub trait Kind: Sized + Send + 'static {
     /// The shortest history that leads here from a new object of the same options.
     fn history(&self) -> Vec<Self::Change>;
 
+    /// Whether this change may be what somebody in this line waits for: only then is the line asked again. Whoever says no to less
+    /// than it could is slower with many waiters, and no less right.
+    fn concerns(_change: &Self::Change, _line: usize) -> bool {
+        true
+    }
+
     /// The session ended: give back what it held.
     fn departed(&self, session: SessionId, how: Departure, now: Moment) -> Option<Self::Change>;
 

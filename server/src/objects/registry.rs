@@ -3,6 +3,7 @@
 use super::{
     array::Array,
     barrier::Barrier,
+    channel::Channel,
     condition::Condition,
     core::Fence,
     counter::Counter,
@@ -16,6 +17,7 @@ use super::{
     queue::Queue,
     rwlock::Rwlock,
     semaphore::Semaphore,
+    topic::Topic,
     waits,
 };
 use bursar_proto::{
@@ -69,6 +71,8 @@ fn create(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) ->
         Some(options::Kind::Counter(_)) => start::<Counter>(name, epoch, options, world),
         Some(options::Kind::List(_)) => start::<List>(name, epoch, options, world),
         Some(options::Kind::Array(_)) => start::<Array>(name, epoch, options, world),
+        Some(options::Kind::Channel(_)) => start::<Channel>(name, epoch, options, world),
+        Some(options::Kind::Topic(_)) => start::<Topic>(name, epoch, options, world),
         None => Err(Fault::bad_argument(
             "options",
             format!("expected the options of a kind ({}) to create an object", KINDS.join(", ")),

@@ -5,7 +5,7 @@ use bursar_proto::{Fault, v1};
 use bytes::Bytes;
 
 /// Smaller payloads are copied out of the frame they came in, so that a small value does not keep a whole frame alive.
-const COPIED_BELOW: usize = 64 << 10;
+pub const COPIED_BELOW: usize = 256 << 10;
 
 /// Two are equal when their bytes and codecs are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,5 +40,20 @@ impl From<Value> for v1::Value {
     fn from(value: Value) -> v1::Value {
         let Value { data, codec } = value;
         v1::Value { data, codec }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_payload_leaves_its_frame_and_a_large_one_is_worth_it() {
+        let frame = Bytes::from(vec![7; 1 << 20]);
+        let read = |len| Value::read(Some(v1::Value { data: frame.slice(..len), codec: 9 }), frame.len()).unwrap().data;
+        let is_in_frame = |data: &Bytes| frame.as_ptr_range().contains(&data.as_ptr());
+        assert_eq!(read(COPIED_BELOW - 1), frame[..COPIED_BELOW - 1]);
+        assert!(!is_in_frame(&read(100)) && !is_in_frame(&read(COPIED_BELOW - 1)));
+        assert!(is_in_frame(&read(COPIED_BELOW)));
     }
 }

@@ -6,16 +6,18 @@
 //!                    └ asked again: still waiting
 //! ```
 
+use super::entry::{self, Entry};
 use crate::objects::{
     core::CallId,
     host::{Hosted, Inbox},
     kind::{Departure, Moment, SessionId},
 };
+use bursar_memory::{Scattered, SideSocket};
 use bursar_proto::{
-    Fault, limits,
+    Fault, frame, limits,
     v1::{self, answer::Reply, server_entry},
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use prost::Message;
 use std::{
@@ -29,8 +31,8 @@ use std::{
 
 /// Answers kept for a retry. A client that says what it has heard never comes near; of others the oldest are forgotten.
 const ANSWERS_MAX: usize = 4096;
-/// Bytes of such answers.
-const ANSWERS_BYTES_MAX: usize = 32 << 20;
+/// Bytes of such answers: two of the largest payloads, which mostly are those of the objects still.
+const ANSWERS_BYTES_MAX: usize = 2 * limits::PAYLOAD_BYTES_MAX;
 /// Bytes that wait to be sent before a client must read to be served further: enough to keep the largest window full.
 const OUTBOX_BYTES_MAX: usize = 4 << 20;
 
@@ -83,11 +85,13 @@ struct State {
     calls: BTreeMap<u64, Call>,
     waiting: usize,
     answered_bytes: usize,
-    /// Encoded entries that the stream has not taken yet, with the sequence they answer; 0 for others.
-    outbox: VecDeque<(u64, Bytes)>,
+    /// Where memory is handed over, while this stream carries the session; none where that cannot be.
+    side: Option<Arc<SideSocket>>,
+    /// Entries that the stream has not taken yet, with the sequence they answer; 0 for others.
+    outbox: VecDeque<(u64, Entry)>,
     outbox_bytes: usize,
-    /// How much of the first entry has left in parts, if it is too large for one frame.
-    cut_at: usize,
+    /// What is left of the first entry, while it leaves in parts, and the size of all of it.
+    left: Option<(Scattered, u64)>,
     /// Beats and notices, which overtake answers.
     urgent: VecDeque<Bytes>,
     waker: Option<Waker>,
@@ -105,7 +109,7 @@ struct Call {
 
 enum Progress {
     Waiting { is_cancelled: bool },
-    Answered { entry: Bytes, is_sent: bool },
+    Answered { entry: Entry, is_sent: bool },
 }
 
 impl Call {
@@ -158,6 +162,7 @@ impl Session {
         state.epoch += 1;
         state.last_link = link.id();
         state.link = Some(link);
+        state.side = None;
         state.last_heard = now;
         state.clear_outbox();
         if let Some(unheard) = unheard {
@@ -185,6 +190,7 @@ impl Session {
             if let Some(link) = state.link.take() {
                 state.last_heard = state.last_heard.max(link.last_heard());
             }
+            state.side = None;
             state.clear_outbox();
         }
     }
@@ -220,6 +226,22 @@ impl Session {
     pub fn extend(&self, heard_at_least: Moment) {
         let mut state = self.state.lock();
         state.last_heard = state.last_heard.max(heard_at_least);
+    }
+
+    /// Memory can be handed over on this side socket, as long as the stream of this epoch carries the session. False: another one does.
+    pub fn use_side_socket(&self, epoch: u64, side: SideSocket) -> bool {
+        let mut state = self.state.lock();
+        let is_current = state.link.is_some() && state.epoch == epoch;
+        if is_current {
+            state.side = Some(Arc::new(side));
+        }
+        is_current
+    }
+
+    /// Where the stream of this epoch hands memory over.
+    pub fn side(&self, epoch: u64) -> Option<Arc<SideSocket>> {
+        let state = self.state.lock();
+        state.side.clone().filter(|_| state.epoch == epoch)
     }
 
     /// Calls that are not answered yet.
@@ -292,9 +314,8 @@ impl Session {
 
     /// Answers a call that was never registered.
     pub fn refuse(&self, sequence: u64, fault: &Fault) {
-        let answer = v1::Answer { reply: Some(Reply::Fault(fault.into())) };
-        let entry = v1::ServerEntry { sequence, entry: Some(server_entry::Entry::Answer(answer)) };
-        self.state.lock().push(sequence, entry.encode_to_vec().into());
+        let entry = Entry::answer(sequence, v1::Answer { reply: Some(Reply::Fault(fault.into())) });
+        self.state.lock().push(sequence, entry);
     }
 
     /// Something that overtakes answers.
@@ -330,9 +351,9 @@ impl Session {
             && let Some((sequence, next)) = state.outbox.front().cloned()
             && (bytes == 0 || bytes + next.len() <= limits::FRAME_BYTES_MAX)
         {
-            bytes += next.len();
-            let (entry, is_whole) = state.cut(sequence, next);
-            if is_whole {
+            let (entry, is_all) = state.cut(sequence, next);
+            bytes += entry.len();
+            if is_all {
                 state.pop();
             }
             if let Some(Call { answer: Progress::Answered { is_sent, .. }, .. }) = state.calls.get_mut(&sequence) {
@@ -357,6 +378,7 @@ impl Session {
             return false;
         }
         let mut state = self.state.lock();
+        state.side = None;
         state.farewell = Some(fault.clone());
         state.wake();
         let touched = std::mem::take(&mut state.touched);
@@ -378,9 +400,8 @@ impl Session {
 }
 
 /// Gives back what an answer gave.
-fn unhear(session: SessionId, host: Option<Arc<dyn Hosted>>, entry: Bytes) {
-    let answer = v1::ServerEntry::decode(entry).ok().and_then(|entry| entry.entry);
-    if let (Some(host), Some(server_entry::Entry::Answer(v1::Answer { reply: Some(reply) }))) = (host, answer) {
+fn unhear(session: SessionId, host: Option<Arc<dyn Hosted>>, entry: Entry) {
+    if let (Some(host), Some(reply)) = (host, entry.into_reply()) {
         host.unheard(session, reply);
     }
 }
@@ -388,8 +409,7 @@ fn unhear(session: SessionId, host: Option<Arc<dyn Hosted>>, entry: Bytes) {
 impl Inbox for Session {
     fn deliver(&self, sequence: u64, result: Result<Reply, Fault>) {
         let reply = result.unwrap_or_else(|fault| Reply::Fault((&fault).into()));
-        let answer = server_entry::Entry::Answer(v1::Answer { reply: Some(reply) });
-        let entry: Bytes = v1::ServerEntry { sequence, entry: Some(answer) }.encode_to_vec().into();
+        let entry = Entry::answer(sequence, v1::Answer { reply: Some(reply) });
         let mut state = self.state.lock();
         let Some(call) = state.calls.get_mut(&sequence) else { return };
         let Progress::Waiting { is_cancelled } = call.answer else { return };
@@ -417,7 +437,7 @@ impl State {
         }
     }
 
-    fn push(&mut self, sequence: u64, entry: Bytes) {
+    fn push(&mut self, sequence: u64, entry: Entry) {
         if self.link.is_none() {
             return; // the client will ask for it when it resumes
         }
@@ -429,27 +449,38 @@ impl State {
     fn pop(&mut self) {
         if let Some((_, entry)) = self.outbox.pop_front() {
             self.outbox_bytes -= entry.len();
-            self.cut_at = 0;
         }
     }
 
-    /// The entry itself, or its next part if it is too large for a frame; and whether nothing of it is left.
-    fn cut(&mut self, id: u64, entry: Bytes) -> (Bytes, bool) {
-        if entry.len() <= limits::FRAME_BYTES_MAX {
-            return (entry, true);
+    /// The first entry itself, or its next part if it is too large for a frame; and whether nothing of it is left.
+    fn cut(&mut self, id: u64, entry: Entry) -> (Bytes, bool) {
+        if self.left.is_none() {
+            let (sequence, answer) = match entry {
+                Entry::Whole(entry) => return (entry, true),
+                Entry::Large { sequence, answer } => (sequence, answer),
+            };
+            if let Some(mapped) = self.side.as_ref().and_then(|side| entry::mapped(side, sequence, &answer)) {
+                return (mapped, true);
+            }
+            let whole = frame::with_answer(sequence, &answer);
+            let total = whole.len() as u64;
+            self.left = Some((whole, total));
         }
-        let end = entry.len().min(self.cut_at + limits::FRAME_BYTES_MAX);
-        let part = v1::Part { id, total: entry.len() as u64, data: entry.slice(self.cut_at..end) };
-        self.cut_at = end;
-        let part = v1::ServerEntry { sequence: 0, entry: Some(server_entry::Entry::Part(part)) };
-        (part.encode_to_vec().into(), end == entry.len())
+        let (left, total) = self.left.as_mut().expect("it is set here, if it was not before");
+        let data = left.copy_to_bytes(left.len().min(limits::FRAME_BYTES_MAX));
+        let part = server_entry::Entry::Part(v1::Part { id, total: *total, data });
+        let is_all = left.is_empty();
+        if is_all {
+            self.left = None;
+        }
+        (v1::ServerEntry { sequence: 0, entry: Some(part) }.encode_to_vec().into(), is_all)
     }
 
     /// Nothing is sent any more: there is nobody who would take it.
     fn clear_outbox(&mut self) {
         self.outbox.clear();
         self.urgent.clear();
-        (self.outbox_bytes, self.cut_at) = (0, 0);
+        (self.outbox_bytes, self.left) = (0, None);
     }
 
     fn touch(&mut self, host: &Arc<dyn Hosted>) {
@@ -471,9 +502,10 @@ impl State {
         }
     }
 
-    /// Keeps the memory of answers within its bounds: the oldest that were sent go first.
+    /// Keeps the memory of answers within its bounds: the oldest that were sent go first. One stays, however large it is.
     fn shed(&mut self) {
-        while self.calls.len() - self.waiting > ANSWERS_MAX || self.answered_bytes > ANSWERS_BYTES_MAX {
+        let answers = |state: &State| state.calls.len() - state.waiting;
+        while answers(self) > ANSWERS_MAX || (self.answered_bytes > ANSWERS_BYTES_MAX && answers(self) > 1) {
             let is_sent = |call: &Call| matches!(call.answer, Progress::Answered { is_sent: true, .. });
             let oldest = self.calls.iter().find(|(_, call)| is_sent(call));
             let Some(sequence) = oldest.map(|(sequence, _)| *sequence) else { return };

@@ -132,6 +132,10 @@ impl SessionStream {
             decoded.map_err(|error| Fault::protocol(format!("an entry that is no ClientEntry: {error}")))?;
         match entry {
             Some(client_entry::Entry::Call(call)) => self.table.call(&self.session, sequence, call.command),
+            Some(client_entry::Entry::MappedCall(mapped)) => {
+                let call = self.mapped(mapped)?;
+                self.table.call(&self.session, sequence, call.command);
+            }
             Some(client_entry::Entry::Cancel(cancel)) => self.session.cancel(cancel.sequence),
             Some(client_entry::Entry::Beat(beat)) => self.session.notify(server_entry::Entry::Beat(beat)),
             Some(client_entry::Entry::Close(_)) => {
@@ -139,7 +143,12 @@ impl SessionStream {
             }
             Some(client_entry::Entry::Part(part)) => {
                 let before = self.assembly.bytes();
-                let budget = self.connection.parts_budget() + before;
+                let left = self.connection.parts_budget();
+                if !self.assembly.has(part.id) && (left..self.connection.parts_max()).contains(&part.total) {
+                    // It may be taken when others have come whole: the client resumes, and sends it again.
+                    return Err(Fault::LimitReached { what: "bytes in parts that have not come whole".into(), limit: left });
+                }
+                let budget = left + before;
                 let whole = self.assembly.add(part, budget).map_err(Fault::protocol)?;
                 self.connection.account_parts(before, self.assembly.bytes());
                 if let Some(whole) = whole {
@@ -156,6 +165,15 @@ impl SessionStream {
             None => return Err(Fault::UnknownVerb { verb: "an entry of the session stream".into() }),
         }
         Ok(())
+    }
+
+    /// A call of which some bytes lie in memory. Whatever is wrong with that memory, it may travel whole.
+    fn mapped(&self, mapped: v1::Mapped) -> Result<v1::Call, Fault> {
+        let lost = |problem: String| Fault::MemoryLost { problem };
+        let side = self.session.side(self.epoch).ok_or_else(|| lost("no side socket is open".into()))?;
+        let bytes_max = self.connection.parts_max();
+        let call = side.gather(mapped.into(), bytes_max).map_err(|error| lost(error.to_string()))?;
+        v1::Call::decode(call).map_err(|error| Fault::protocol(format!("mapped bytes that are no Call: {error}")))
     }
 
     /// Executes what has come, as long as its answers are taken; an error ends the stream.

@@ -15,12 +15,13 @@ use crate::{
     transport::Connection,
 };
 use bursar_proto::{
-    Fault, limits,
+    Fault, Wait, limits,
     v1::{
         answer,
         array::{self, array_server::Array},
         barrier::{self, barrier_server::Barrier},
         call,
+        channel::{self, channel_server::Channel},
         condition::{self, condition_server::Condition},
         counter::{self, counter_server::Counter},
         event::{self, event_server::Event},
@@ -32,6 +33,7 @@ use bursar_proto::{
         registry::{self, registry_server::Registry},
         rwlock::{self, rwlock_server::Rwlock},
         semaphore::{self, semaphore_server::Semaphore},
+        topic::{self, topic_server::Topic},
         txn::{self, txn_server::Txn},
     },
 };
@@ -320,6 +322,27 @@ verbs!(array Array {}:
     add Add AddRequest AddReply,
 );
 
+verbs!(channel Channel {}:
+    attach Attach AttachRequest AttachReply,
+    detach Detach DetachRequest DetachReply,
+    send Send SendRequest SendReply,
+    receive Receive ReceiveRequest ReceiveReply,
+    done Done DoneRequest DoneReply,
+    close Close CloseRequest CloseReply,
+    stats Stats StatsRequest StatsReply,
+);
+
+verbs!(topic Topic {}:
+    publish Publish PublishRequest PublishReply,
+    answer Answer AnswerRequest AnswerReply,
+    subscribe Subscribe SubscribeRequest SubscribeReply,
+    unsubscribe Unsubscribe UnsubscribeRequest UnsubscribeReply,
+    next Next NextRequest NextReply,
+    done Done DoneRequest DoneReply,
+    delete_group DeleteGroup DeleteGroupRequest DeleteGroupReply,
+    stats Stats StatsRequest StatsReply,
+);
+
 verbs!(txn Txn {}:
     execute Execute ExecuteRequest ExecuteReply,
 );
@@ -353,37 +376,55 @@ impl Watch {
         loop {
             step = match step {
                 Step::Next { after } => {
-                    let mut reply = self.next(after).await?;
+                    let reply = self.next(after, Wait::Forever).await?;
+                    let after = reply.upto;
+                    match (reply.reset, reply.events.is_empty()) {
+                        (true, _) => Step::Reset,
+                        (false, true) => Step::Next { after },
+                        (false, false) => return Ok((reply, Step::Next { after })),
+                    }
+                }
+                // What happened while the map was read is there: nothing is waited for, or a quiet map would never be synced.
+                Step::CatchUp { after, target } => {
+                    let mut reply = self.next(after, Wait::Never).await?;
                     if reply.reset {
                         Step::Reset
                     } else {
                         let known = &self.known;
                         reply.events.retain(|event| known.get(&event.key).is_none_or(|shown| event.revision > *shown));
                         let after = reply.upto;
-                        if !reply.events.is_empty() {
-                            return Ok((reply, Step::Next { after }));
-                        }
-                        Step::Next { after }
+                        reply.synced = after >= target;
+                        let next = if reply.synced { self.followed(after) } else { Step::CatchUp { after, target } };
+                        return Ok((reply, next));
                     }
                 }
                 Step::Reset => {
                     self.known.clear();
                     let upto = self.revision().await?;
-                    let reply = kv::NextReply { events: vec![], upto, reset: true };
+                    let reply = kv::NextReply { events: vec![], upto, reset: true, synced: false };
                     return Ok((reply, Step::Scan { after_key: String::new(), upto }));
                 }
                 Step::Scan { after_key, upto } => {
                     let scanned = self.scan(after_key).await?;
                     let last = scanned.entries.last().map(|entry| entry.key.clone());
+                    let target = scanned.revision;
                     let events: Vec<_> = scanned.entries.into_iter().map(|entry| self.shown(entry, upto)).collect();
                     let next = match last.filter(|_| scanned.more) {
                         Some(after_key) => Step::Scan { after_key, upto },
-                        None => Step::Next { after: upto },
+                        None if target > upto => Step::CatchUp { after: upto, target },
+                        None => self.followed(upto),
                     };
-                    return Ok((kv::NextReply { events, upto, reset: false }, next));
+                    let synced = matches!(next, Step::Next { .. });
+                    return Ok((kv::NextReply { events, upto, reset: false, synced }, next));
                 }
             }
         }
+    }
+
+    /// The map is told up to here: no event is still to come that it showed already.
+    fn followed(&mut self, after: u64) -> Step {
+        self.known.clear();
+        Step::Next { after }
     }
 
     fn shown(&mut self, entry: kv::Entry, upto: u64) -> kv::Event {
@@ -402,9 +443,10 @@ impl Watch {
         }
     }
 
-    async fn next(&self, after: u64) -> Result<kv::NextReply, Fault> {
+    async fn next(&self, after: u64, wait: Wait) -> Result<kv::NextReply, Fault> {
         let (object, prefix) = (self.request.object.clone(), self.request.prefix.clone());
-        match self.ask(kv::command::Verb::Next(kv::NextRequest { object, wait_ms: -1, prefix, after, limit: 0 })).await? {
+        let request = kv::NextRequest { object, wait_ms: wait.to_ms(), prefix, after, limit: 0 };
+        match self.ask(kv::command::Verb::Next(request)).await? {
             kv::reply::Verb::Next(reply) => Ok(reply),
             _ => unreachable!("Next is answered with its own reply"),
         }
@@ -432,4 +474,5 @@ enum Step {
     Next { after: u64 },
     Reset,
     Scan { after_key: String, upto: u64 },
+    CatchUp { after: u64, target: u64 },
 }

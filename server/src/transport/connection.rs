@@ -243,6 +243,11 @@ impl Connection {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// How much one entry may have, however it comes.
+    pub fn parts_max(&self) -> u64 {
+        self.budget.per_connection_max.min(self.budget.all_max)
+    }
+
     /// How much more may be announced in parts.
     pub fn parts_budget(&self) -> u64 {
         let own = self.budget.per_connection_max.saturating_sub(self.partial.load(Ordering::Relaxed));

@@ -1,6 +1,6 @@
 //! Listening sockets. The one place that knows how a stream of bytes comes to be; TLS would wrap it here.
 
-use super::{Peer, quiet::QuietStream};
+use super::Peer;
 use bursar_proto::Address;
 use rustix::fs::{FlockOperation, flock};
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::mpsc,
 };
 
@@ -24,6 +24,14 @@ pub trait Bytestream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytestream for T {}
 /// A stream of bytes from a peer.
 pub type Stream = Box<dyn Bytestream>;
+
+/// What was accepted, before it is known what is spoken on it.
+pub enum Accepted {
+    /// A Unix socket: HTTP/2, or a side socket.
+    Unix(UnixStream),
+    /// HTTP/2.
+    Other(Stream),
+}
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -86,21 +94,21 @@ impl Listener {
     }
 
     /// The next connection.
-    pub(super) async fn accept(&mut self) -> io::Result<(Stream, Peer)> {
+    pub(super) async fn accept(&mut self) -> io::Result<(Accepted, Peer)> {
         match self {
             Listener::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let credentials = stream.peer_cred()?;
                 let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
-                Ok((Box::new(QuietStream::new(stream)?), Peer::Unix { pid, uid: credentials.uid() }))
+                Ok((Accepted::Unix(stream), Peer::Unix { pid, uid: credentials.uid() }))
             }
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Box::new(stream), Peer::Tcp(address)))
+                Ok((Accepted::Other(Box::new(stream)), Peer::Tcp(address)))
             }
             Listener::Memory(streams) => match streams.recv().await {
-                Some(stream) => Ok((Box::new(stream), Peer::Memory)),
+                Some(stream) => Ok((Accepted::Other(Box::new(stream)), Peer::Memory)),
                 None => std::future::pending().await,
             },
         }

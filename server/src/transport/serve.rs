@@ -1,11 +1,12 @@
 //! Accepting connections, and driving each until it ends.
 //!
 //! ```text
-//! accept ─► (caps) ─► drive: HTTP/2 behind the gate ─► gone ─► linger while its process may still be seen to exit
-//!    │ error: back off      │ not proven in time, closing, broker stopping
+//! accept ─► (caps) ─► what is spoken? ─► drive: HTTP/2 behind the gate ─► gone ─► linger while its process may still be seen to exit
+//!    │ error: back off        │                │ not proven in time, closing, broker stopping
+//!                             └─► a side socket: its session has it
 //! ```
 
-use super::{Connection, Listener, PartialBytes, Peer, Stream, heard::Heard};
+use super::{Connection, Listener, PartialBytes, Peer, Stream, heard::Heard, listen::Accepted, spoken::Spoken};
 use crate::{
     auth::{Gate, Keyring},
     clock::Clock,
@@ -116,9 +117,9 @@ impl Server {
                 () = self.stopping.cancelled() => return,
             };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((accepted, peer)) => {
                     failures = 0;
-                    self.admit(stream, peer);
+                    self.admit(accepted, peer);
                     // Whoever had to go for it goes before the next one comes.
                     tokio::task::yield_now().await;
                 }
@@ -133,7 +134,7 @@ impl Server {
         }
     }
 
-    fn admit(self: &Arc<Server>, stream: Stream, peer: Peer) {
+    fn admit(self: &Arc<Server>, accepted: Accepted, peer: Peer) {
         let open = self.table.connections.load(Ordering::Relaxed);
         if open >= self.limits.connections {
             // Dropped without a word: who is turned away here may be anybody.
@@ -147,6 +148,7 @@ impl Server {
         self.make_room(&connection);
         let server = self.clone();
         self.tasks.spawn(async move {
+            let Some(Spoken::Http(stream)) = server.spoken(accepted, &connection).await else { return };
             server.drive(stream, &connection).await;
             server.after(&connection).await;
             // Counted as long as it may hold a descriptor, the one that watches its process included.
@@ -170,6 +172,20 @@ impl Server {
                 oldest.evict();
             }
         }
+    }
+
+    async fn spoken(&self, accepted: Accepted, connection: &Connection) -> Option<Spoken> {
+        let stream = match accepted {
+            Accepted::Other(stream) => return Some(Spoken::Http(stream)),
+            Accepted::Unix(stream) => stream,
+        };
+        let spoken = tokio::select! {
+            spoken = Spoken::on(stream, &self.table) => spoken,
+            () = self.clock.sleep(self.limits.pre_auth_deadline) => return None,
+            () = connection.until_evicted() => return None,
+            () = self.stopping.cancelled() => return None,
+        };
+        spoken.inspect_err(|error| tracing::debug!(peer = %connection.peer, %error, "turned away")).ok()
     }
 
     async fn drive(&self, stream: Stream, connection: &Arc<Connection>) {

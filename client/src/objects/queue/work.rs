@@ -96,7 +96,8 @@ async fn settle<E: Display>(lease: Lease<()>, outcome: std::thread::Result<Resul
     }
 }
 
-fn text(panic: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+pub(crate) fn text(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (_, Some(text)) => text,

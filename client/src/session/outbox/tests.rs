@@ -1,7 +1,9 @@
 //! The outbox, without a runtime: what is said when, and what is kept for how long.
 
 use super::*;
+use bursar_memory::SideSocket;
 use bursar_proto::limits;
+use bursar_proto::v1::client_entry::Entry;
 use prost::Message;
 
 struct Sender {
@@ -19,17 +21,18 @@ fn read(frame: &ClientFrame) -> Vec<String> {
             Entry::Cancel(cancel) => format!("cancel {}", cancel.sequence),
             Entry::Beat(beat) => format!("beat {}", beat.number),
             Entry::Close(_) => "close".to_owned(),
+            Entry::MappedCall(_) => format!("mapped call {}", entry.sequence),
             Entry::Part(part) => format!("part {} ({} of {})", part.id, part.data.len(), part.total),
         }
     };
     frame.entries.iter().map(entry).collect()
 }
 
-fn call(payload: usize) -> BytesMut {
+fn call(payload: usize) -> Unsent {
     let item = v1::queue::Item { data: vec![7; payload].into(), ..Default::default() };
     let put = v1::queue::PutRequest { items: vec![item], ..Default::default() };
     let verb = Some(v1::queue::command::Verb::Put(put));
-    crate::call::encode(v1::call::Command::Queue(v1::queue::Command { verb }))
+    Unsent::new(&v1::Call { command: Some(v1::call::Command::Queue(v1::queue::Command { verb })) })
 }
 
 fn spoken(ranges: &[v1::Range]) -> Vec<(u64, u64)> {
@@ -73,8 +76,8 @@ impl Sender {
 
     fn answer(&mut self, sequence: u64) {
         let answer = Bytes::from_static(b"answer");
-        if let Some(sender) = self.outbox.answer(sequence, &answer) {
-            sender.send(Ok(answer)).unwrap();
+        if let Some(sender) = self.outbox.answer(sequence, answer.len()) {
+            sender.send(Ok(answer.into())).unwrap();
         }
     }
 }
@@ -118,12 +121,36 @@ fn a_frame_has_bounds() {
     assert_eq!([sender.said().len(), sender.said().len(), sender.said().len()], [1, 1, 1], "two are above the bytes");
 }
 
+/// Calls that are too large for a frame; the first was shared on this connection, and nothing of it arrived before the next one.
+#[test]
+fn a_shared_call_leaves_in_one_frame_on_its_connection_and_in_parts_on_the_next() {
+    let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (here, there) = (SideSocket::new(here).unwrap(), SideSocket::new(there).unwrap());
+    let mut sender = Sender::connected();
+    let large = || call(2 * limits::FRAME_BYTES_MAX);
+    let shared = large().share(&here, sender.outbox.generation());
+    sender.outbox.send(shared, None).unwrap();
+    sender.send(1);
+    let frame = sender.frame();
+    assert_eq!(read(&frame), ["mapped call 1", "call 2"]);
+    let Some(Entry::MappedCall(mapped)) = v1::ClientEntry::decode(frame.entries[0].clone()).unwrap().entry else { panic!() };
+    let arrived = there.gather(mapped.into(), u64::MAX).unwrap();
+    let Unsent::Large { call, .. } = large() else { panic!("it is too large for a frame") };
+    assert_eq!(arrived.flat(), call.flat());
+
+    sender.connect();
+    assert_eq!(
+        sender.said(),
+        [format!("part 1 ({} of {})", limits::FRAME_BYTES_MAX, sender.outbox.calls[&1].entry.whole().len())]
+    );
+}
+
 #[test]
 fn a_large_call_travels_in_parts_which_beats_overtake_and_calls_do_not() {
     let mut sender = Sender::connected();
     let large = sender.send(limits::FRAME_BYTES_MAX + 10);
     let small = sender.send(1);
-    let total = sender.outbox.calls[&large].entry.len();
+    let total = sender.outbox.calls[&large].entry.whole().len();
     assert_eq!(sender.said(), [format!("part 1 ({} of {total})", limits::FRAME_BYTES_MAX)]);
     sender.outbox.beat(Instant::now());
     let rest = total - limits::FRAME_BYTES_MAX;

@@ -2,7 +2,7 @@
 
 use super::super::{array::typed, failure::Failure, name, output::Output};
 use crate::config;
-use bursar::{Manager, array::Number};
+use bursar::{Manager, array::Number, topic::Overload};
 use bursar_proto::v1::array::Type;
 use serde_json::json;
 use std::time::Duration;
@@ -165,6 +165,67 @@ pub enum Create {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=16_777_216))]
         length: u64,
     },
+    /// Make a channel
+    #[command(after_help = "Example:\n  bursar objects create channel talk --max-messages 10000")]
+    Channel {
+        /// Its name
+        #[arg(value_parser = name)]
+        name: String,
+        /// The most messages that are not received, in each direction [default: 1000]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        max_messages: Option<u64>,
+        /// The most bytes of them, in each direction [default: 64MiB]
+        #[arg(long, value_name = "SIZE", value_parser = config::size)]
+        max_bytes: Option<u64>,
+    },
+    /// Make a topic
+    #[command(after_help = "Example:\n  bursar objects create topic news --overload drop-oldest --keep-messages 100")]
+    Topic {
+        /// Its name
+        #[arg(value_parser = name)]
+        name: String,
+        /// What happens to a message for a subscription whose buffer is full
+        #[arg(long, value_name = "POLICY")]
+        overload: Policy,
+        /// The most messages that wait for each subscription [default: 1000]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        buffer_messages: Option<u64>,
+        /// The most bytes of them [default: 8MiB]
+        #[arg(long, value_name = "SIZE", value_parser = config::size)]
+        buffer_bytes: Option<u64>,
+        /// The last so many are kept, for those who subscribe later [default: 1000]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        keep_messages: Option<u64>,
+        /// The most bytes of them [default: 16MiB]
+        #[arg(long, value_name = "SIZE", value_parser = config::size)]
+        keep_bytes: Option<u64>,
+    },
+}
+
+/// What happens to a message for a subscription whose buffer is full; spelled as the broker's configuration does, too.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Policy {
+    /// Who publishes waits
+    Block,
+    /// The subscription misses the oldest that it was not given
+    #[value(alias = "drop_oldest")]
+    DropOldest,
+    /// The subscription misses the new one
+    #[value(alias = "drop_newest")]
+    DropNewest,
+    /// The subscription ends
+    Disconnect,
+}
+
+impl From<Policy> for Overload {
+    fn from(policy: Policy) -> Overload {
+        match policy {
+            Policy::Block => Overload::Block,
+            Policy::DropOldest => Overload::DropOldest,
+            Policy::DropNewest => Overload::DropNewest,
+            Policy::Disconnect => Overload::Disconnect,
+        }
+    }
 }
 
 impl Create {
@@ -243,6 +304,22 @@ impl Create {
             Create::Array { name, r#type, length } => {
                 typed!(r#type, create_array(manager, &name, length))?;
                 ("array", name)
+            }
+            Create::Channel { name, max_messages, max_bytes } => {
+                let mut builder = manager.raw_channel(&name);
+                builder = max_messages.into_iter().fold(builder, |builder, n| builder.max_messages(n));
+                builder = max_bytes.into_iter().fold(builder, |builder, n| builder.max_bytes(n));
+                builder.create().await?;
+                ("channel", name)
+            }
+            Create::Topic { name, overload, buffer_messages, buffer_bytes, keep_messages, keep_bytes } => {
+                let mut builder = manager.raw_topic(&name).overload(overload.into());
+                builder = buffer_messages.into_iter().fold(builder, |builder, n| builder.buffer_messages(n));
+                builder = buffer_bytes.into_iter().fold(builder, |builder, n| builder.buffer_bytes(n));
+                builder = keep_messages.into_iter().fold(builder, |builder, n| builder.keep_messages(n));
+                builder = keep_bytes.into_iter().fold(builder, |builder, n| builder.keep_bytes(n));
+                builder.create().await?;
+                ("topic", name)
             }
         };
         output.result(json!({ "created": name, "kind": kind }), format_args!("created {kind} {name}"))

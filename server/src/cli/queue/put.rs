@@ -69,7 +69,6 @@ pub struct Args {
 
 /// Items that are under way together: calls that are made at once travel in one frame.
 const TOGETHER_MAX: usize = 512;
-const TOGETHER_BYTES_MAX: usize = 4 << 20;
 
 /// What has been put so far.
 struct Putting {
@@ -91,7 +90,7 @@ pub async fn run(args: Args, manager: &Manager, output: &mut Output) -> Result<(
         wait: args.wait,
         json_items: args.json_items,
         ids: Vec::new(),
-        progress: Progress::new(&args.name, source.is_some(), size),
+        progress: Progress::new(&args.name, source.as_ref().is_some_and(|source| !source.is_typed()), size),
     };
     let put = match (source, opened) {
         (Some(source), Some((input, _))) => putting.all_of(input::items(&source, input, separator)).await,
@@ -122,19 +121,7 @@ impl Args {
 
     /// Where items come from other than the arguments, and what ends them.
     fn input(&self) -> (Option<Source>, Separator) {
-        let source = match (&self.file, self.items.as_slice()) {
-            (Some(path), _) if path.as_os_str() == "-" => Some(Source::Stdin),
-            (Some(path), _) => Some(Source::File(path.clone())),
-            (None, [item]) if item == "-" => Some(Source::Stdin),
-            (None, []) => Some(Source::Stdin),
-            (None, _) => None,
-        };
-        let separator = match (self.whole, self.null) {
-            (true, _) => Separator::End,
-            (_, true) => Separator::Byte(0),
-            _ => Separator::Byte(b'\n'),
-        };
-        (source, separator)
+        (Source::of(self.file.as_ref(), &self.items), Separator::of(self.whole, self.null))
     }
 
     fn options(&self) -> PutOptions {
@@ -150,24 +137,9 @@ impl Args {
 
 impl Putting {
     async fn all_of(&mut self, mut items: tokio::sync::mpsc::Receiver<Result<Bytes, Failure>>) -> Result<(), Failure> {
-        while let Some(first) = items.recv().await {
-            let mut together = vec![first?];
-            let mut bytes = together[0].len();
-            // What is there already goes along; a slow writer's item does not wait for the next one.
-            while together.len() < TOGETHER_MAX && bytes < TOGETHER_BYTES_MAX {
-                let Ok(item) = items.try_recv() else { break };
-                match item {
-                    Ok(item) => {
-                        bytes += item.len();
-                        together.push(item);
-                    }
-                    Err(failure) => {
-                        self.together(together).await?;
-                        return Err(failure);
-                    }
-                }
-            }
-            self.together(together).await?;
+        while let Some((items, failure)) = input::batch(&mut items, TOGETHER_MAX).await {
+            self.together(items).await?;
+            failure.map_or(Ok(()), Err)?;
         }
         Ok(())
     }

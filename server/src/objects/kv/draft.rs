@@ -3,12 +3,12 @@
 //! draft of no changes allocates nothing.
 
 use super::{Change, Command, Condition, Key, Kv, Lifetime, Moment, Put, Reply, SessionId, Stored, Ttl, Value, integer, map};
-use bursar_proto::{Fault, limits};
+use bursar_proto::Fault;
 use std::collections::BTreeMap;
 
-/// Bytes of keys and values in all replies of one transaction beyond the first that has any: two payloads of the usual largest
-/// size. Without it a small request could ask for the same large value a thousand times.
-const REPLIES_BYTES_MAX: usize = 2 * limits::PAYLOAD_BYTES_MAX;
+/// Bytes of keys and values in all replies of one transaction beyond the first that has any. Without it a small request could ask
+/// for the same large value a thousand times.
+const REPLIES_BYTES_MAX: usize = 32 << 20;
 
 /// What a verb changes, if anything, and what it is told.
 pub(super) type Step = (Option<Change>, Reply);

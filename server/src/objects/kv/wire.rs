@@ -175,7 +175,7 @@ fn write(reply: Reply) -> kv::reply::Verb {
         Reply::Incr { value, revision } => Verb::Incr(kv::IncrReply { value, revision }),
         Reply::Expire { found } => Verb::Expire(kv::ExpireReply { found }),
         Reply::Next { events, upto, reset } => {
-            Verb::Next(kv::NextReply { events: events.into_iter().map(told).collect(), upto, reset })
+            Verb::Next(kv::NextReply { events: events.into_iter().map(told).collect(), upto, reset, synced: false })
         }
     }
 }

@@ -5,7 +5,10 @@ use super::{
     Stats,
     state::{Headers, Rare, Restored},
 };
-use crate::objects::kind::{Damaged, Moment, SessionId, Wire};
+use crate::objects::{
+    kind::{Damaged, Moment, SessionId, Wire},
+    value::COPIED_BELOW,
+};
 use bursar_proto::{
     Fault, limits,
     v1::{answer, queue as pb, registry},
@@ -14,8 +17,6 @@ use bytes::Bytes;
 use prost::Message;
 
 const GIB: u64 = 1 << 30;
-/// Below this a payload is copied out of its frame: a small item must not keep a whole frame in memory.
-const COPY_BELOW: usize = 64 << 10;
 const UNIQUE_KEY_BYTES_MAX: usize = 256;
 const HEADERS_MAX: usize = 16;
 const HEADERS_BYTES_MAX: usize = 4 << 10;
@@ -214,7 +215,7 @@ fn new_item(item: pb::Item, payload_bytes_max: usize) -> Result<NewItem, Fault> 
         Err(_) => return Err(Fault::bad_argument("on_duplicate", "expected REJECT (0), REPLACE (1) or MERGE (2)")),
     };
     Ok(NewItem {
-        data: if data.len() < COPY_BELOW { Bytes::copy_from_slice(&data) } else { data },
+        data: if data.len() < COPIED_BELOW { Bytes::copy_from_slice(&data) } else { data },
         codec,
         priority,
         delay_ms: span("delay_ms", delay_ms)?,

@@ -72,23 +72,6 @@ fn a_value_over_the_limit_is_refused_at_the_border() {
 }
 
 #[test]
-fn small_values_leave_their_frame() {
-    let frame = Bytes::from(vec![7; 256 << 10]);
-    let stored = |len| {
-        let mut request = request("k", vec![]);
-        request.value = Some(v1::Value { data: frame.slice(0..len), codec: 9 });
-        match read(kv::command::Verb::Put(request)) {
-            Ok(Command::Put(put)) => put.value.data,
-            other => panic!("{other:?}"),
-        }
-    };
-    let in_frame = |data: &Bytes| frame.as_ptr_range().contains(&data.as_ptr());
-    assert!(!in_frame(&stored(100)) && stored(100) == frame[..100]);
-    assert!(!in_frame(&stored((64 << 10) - 1)));
-    assert!(in_frame(&stored(64 << 10)), "a large value is worth its frame");
-}
-
-#[test]
 fn requests_become_commands() {
     use kv::command::Verb;
     let when = |condition| Some(kv::Condition { condition: Some(condition) });
