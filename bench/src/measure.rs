@@ -52,11 +52,11 @@ fn delivered(peer: &mut dyn Peer, subscribers: usize, messages: u64) -> Outcome<
 }
 
 fn is_queue(kind: Kind) -> bool {
-    !matches!(kind, Kind::Echo | Kind::RedisPubSub | Kind::Nats)
+    !matches!(kind, Kind::Echo | Kind::RedisPubSub | Kind::RedisPubSubClient | Kind::Nats)
 }
 
 fn is_topic(kind: Kind) -> bool {
-    matches!(kind, Kind::Bursar | Kind::RedisPubSub | Kind::Nats)
+    matches!(kind, Kind::Bursar | Kind::RedisPubSub | Kind::RedisPubSubClient | Kind::Nats)
 }
 
 fn is_batching(kind: Kind) -> bool {
@@ -118,7 +118,7 @@ pub const MEASURES: &[Measure] = &[
         most: 1_000_000,
         can: is_topic,
         run: |peer, messages| delivered(peer, 1, messages),
-        targets: &[(Kind::RedisPubSub, 1.0)],
+        targets: &[(Kind::RedisPubSub, 1.0), (Kind::RedisPubSubClient, 1.0)],
     },
     Measure {
         name: "topic fan-out 10",
@@ -129,7 +129,7 @@ pub const MEASURES: &[Measure] = &[
         most: 200_000,
         can: is_topic,
         run: |peer, messages| delivered(peer, 10, messages),
-        targets: &[(Kind::RedisPubSub, 1.0)],
+        targets: &[(Kind::RedisPubSub, 1.0), (Kind::RedisPubSubClient, 1.0)],
     },
     Measure {
         name: "topic fan-out 100",
@@ -141,7 +141,7 @@ pub const MEASURES: &[Measure] = &[
         most: 20_000,
         can: is_topic,
         run: |peer, messages| delivered(peer, 100, messages),
-        targets: &[(Kind::RedisPubSub, 1.0)],
+        targets: &[(Kind::RedisPubSub, 1.0), (Kind::RedisPubSubClient, 1.0)],
     },
     Measure {
         name: "round trip: put (p50, one core)",

@@ -30,6 +30,8 @@ pub enum Kind {
     RedisStream,
     /// PUBLISH, SUBSCRIBE: a subscriber that is not connected misses what is said.
     RedisPubSub,
+    /// The same; subscribers read with the client library that one would take, and so get values.
+    RedisPubSubClient,
     /// Without JetStream: as redis pub/sub.
     Nats,
     /// A tokio server that sends back what it gets: no broker can be faster.
@@ -37,8 +39,16 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] =
-        [Kind::Bursar, Kind::Stock, Kind::RedisList, Kind::RedisStream, Kind::RedisPubSub, Kind::Nats, Kind::Echo];
+    pub const ALL: [Kind; 8] = [
+        Kind::Bursar,
+        Kind::Stock,
+        Kind::RedisList,
+        Kind::RedisStream,
+        Kind::RedisPubSub,
+        Kind::RedisPubSubClient,
+        Kind::Nats,
+        Kind::Echo,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -47,6 +57,7 @@ impl Kind {
             Kind::RedisList => "redis list (at most once)",
             Kind::RedisStream => "redis stream",
             Kind::RedisPubSub => "redis pub/sub",
+            Kind::RedisPubSubClient => "redis pub/sub, its client",
             Kind::Nats => "nats core",
             Kind::Echo => "tokio echo",
         }
@@ -56,7 +67,9 @@ impl Kind {
         match self {
             Kind::Bursar | Kind::Echo => true,
             Kind::Stock => server::is_program("python3"),
-            Kind::RedisList | Kind::RedisStream | Kind::RedisPubSub => server::is_program("redis-server"),
+            Kind::RedisList | Kind::RedisStream | Kind::RedisPubSub | Kind::RedisPubSubClient => {
+                server::is_program("redis-server")
+            }
             Kind::Nats => server::is_program("nats-server"),
         }
     }
@@ -65,7 +78,7 @@ impl Kind {
         match self {
             Kind::Bursar | Kind::Echo => "it is part of this program",
             Kind::Stock => "python3 is not on the PATH (Debian: apt-get install python3)",
-            Kind::RedisList | Kind::RedisStream | Kind::RedisPubSub => {
+            Kind::RedisList | Kind::RedisStream | Kind::RedisPubSub | Kind::RedisPubSubClient => {
                 "redis-server 7 is not on the PATH (Debian: apt-get install redis-server)"
             }
             Kind::Nats => "nats-server is not on the PATH (Debian: apt-get install nats-server)",
@@ -78,7 +91,7 @@ impl Kind {
             Kind::Bursar => Box::new(Bursar::start(payload)?),
             Kind::Stock => Box::new(Stock::new(payload)),
             Kind::RedisList | Kind::RedisStream => Box::new(Redis::start(self, payload)?),
-            Kind::RedisPubSub => Box::new(PubSub::start(payload)?),
+            Kind::RedisPubSub | Kind::RedisPubSubClient => Box::new(PubSub::start(self, payload)?),
             Kind::Nats => Box::new(Nats::start(payload)?),
             Kind::Echo => Box::new(Echo::start(payload)?),
         })

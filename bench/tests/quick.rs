@@ -25,7 +25,7 @@ fn a_peer_that_is_missing_is_named_and_left_out() {
     let output = command.args(["--quick", "--only", "put (p50"]).env("PATH", "/nonexistent").output().unwrap();
     let [said, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(output.status.success(), "{said}\n{errors}");
-    for peer in ["python manager", "redis stream", "redis pub/sub", "nats core"] {
+    for peer in ["python manager", "redis stream", "redis pub/sub", "redis pub/sub, its client", "nats core"] {
         assert!(errors.contains(&format!("MISSING: {peer} is left out: ")), "{errors}");
     }
     assert!(said.contains("\n  bursar ") && !said.contains("redis"), "{said}");

@@ -1,8 +1,8 @@
-//! Redis pub/sub.
+//! Redis pub/sub: published by a bare socket; read by bare sockets, or by the client library.
 
 use super::socket::{Piece, Pipeline, Socket};
 use crate::{
-    fan::{Subscriber, drive},
+    fan::{PATIENCE, Subscriber, drive},
     peer::{Kind, Outcome, Peer},
     peers::redis,
     server::Server,
@@ -10,14 +10,15 @@ use crate::{
 use std::time::Duration;
 
 pub struct PubSub {
+    kind: Kind,
     server: Server,
     payload: usize,
     channels: u32,
 }
 
 impl PubSub {
-    pub fn start(payload: usize) -> Outcome<PubSub> {
-        Ok(PubSub { server: redis::start_server()?, payload, channels: 0 })
+    pub fn start(kind: Kind, payload: usize) -> Outcome<PubSub> {
+        Ok(PubSub { kind, server: redis::start_server()?, payload, channels: 0 })
     }
 
     fn connect(&self) -> Outcome<Socket> {
@@ -25,6 +26,12 @@ impl PubSub {
     }
 
     fn subscribe(&self, channel: &str) -> Outcome<Box<dyn Subscriber>> {
+        if self.kind == Kind::RedisPubSubClient {
+            let mut connection = ::redis::Client::open(redis::url(&self.server))?.get_connection()?;
+            connection.set_read_timeout(Some(PATIENCE))?;
+            ::redis::cmd("SUBSCRIBE").arg(channel).exec(&mut connection)?;
+            return Ok(Box::new(Reader(connection)));
+        }
         let mut socket = self.connect()?;
         socket.write(&request(&[b"SUBSCRIBE", channel.as_bytes()]))?;
         socket.read(1)?;
@@ -34,7 +41,7 @@ impl PubSub {
 
 impl Peer for PubSub {
     fn kind(&self) -> Kind {
-        Kind::RedisPubSub
+        self.kind
     }
 
     fn fan_out(&mut self, subscribers: usize, messages: u64) -> Outcome<Duration> {
@@ -44,6 +51,20 @@ impl Peer for PubSub {
         let subscribers = (0..subscribers).map(|_| self.subscribe(&channel)).collect::<Outcome<_>>()?;
         let publisher = Pipeline { socket: self.connect()?, publish, behind: b"", replies_to_each: true };
         drive(messages, Box::new(publisher), subscribers)
+    }
+}
+
+/// What the library's own `PubSub` does, which cannot be kept beside its connection.
+struct Reader(::redis::Connection);
+
+impl Subscriber for Reader {
+    fn follow(&mut self, messages: usize) -> Outcome {
+        let mut bytes = 0;
+        for _ in 0..messages {
+            let message = ::redis::Msg::from_owned_value(self.0.recv_response()?).ok_or("what came is no message")?;
+            bytes += message.get_payload_bytes().len();
+        }
+        if bytes > 0 { Ok(()) } else { Err("nothing came".into()) }
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn start_server() -> Outcome<Server> {
     Ok(server)
 }
 
-fn url(server: &Server) -> String {
+pub(super) fn url(server: &Server) -> String {
     format!("redis+unix://{}", server.path("socket").display())
 }
 
