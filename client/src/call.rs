@@ -7,8 +7,7 @@ use crate::{
 };
 use bursar_memory::Scattered;
 use bursar_proto::{Fault, v1};
-use bytes::BufMut;
-use prost::{Message, encoding};
+use prost::Message;
 use std::{
     pin::Pin,
     sync::Arc,
@@ -106,11 +105,6 @@ verbs!(Topic topic: Publish PublishRequest PublishReply "topic.publish", Answer 
     Done DoneRequest DoneReply "topic.done", DeleteGroup DeleteGroupRequest DeleteGroupReply "topic.delete_group",
     Stats StatsRequest StatsReply "topic.stats");
 verbs!(Txn txn: Execute ExecuteRequest ExecuteReply "txn.execute" (none));
-
-/// Completes an entry.
-pub(crate) fn append_sequence(bytes: &mut impl BufMut, sequence: u64) {
-    encoding::uint64::encode(1, &sequence, bytes);
-}
 
 /// Waits for the reply. Dropping the future takes the call back, and whatever its reply would have given.
 pub(crate) async fn call<V: Verb>(session: &Arc<Session>, request: V) -> Result<V::Reply> {

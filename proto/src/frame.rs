@@ -157,8 +157,11 @@ pub fn add_to_ranges(ranges: &mut Vec<v1::Range>, sequence: u64) {
     }
 }
 
-/// Field of `call` in `ClientEntry`, and of `answer` in `ServerEntry`.
-const CALL: u32 = 3;
+/// The field `sequence` of both entries.
+pub const SEQUENCE: u32 = 1;
+/// The field `call` of a `ClientEntry`.
+pub const CALL: u32 = 3;
+/// The field `answer` of a `ServerEntry`.
 const ANSWER: u32 = 3;
 
 /// A `ClientEntry` with this encoded `Call`; the call is not copied.
@@ -173,7 +176,7 @@ pub fn with_answer(sequence: u64, answer: &Scattered) -> Scattered {
 
 fn entry_with(sequence: u64, field: u32, message: &Scattered) -> Scattered {
     let mut head = BytesMut::new();
-    encoding::uint64::encode(1, &sequence, &mut head);
+    encoding::uint64::encode(SEQUENCE, &sequence, &mut head);
     encoding::encode_key(field, WireType::LengthDelimited, &mut head);
     encoding::encode_varint(message.len() as u64, &mut head);
     Scattered::of(std::iter::once(head.freeze()).chain(message.pieces().cloned()))

@@ -1,7 +1,6 @@
 //! A call as it waits to be sent, and for a retry: encoded. What is too large for one frame stays in the pieces that the program has;
 //! it leaves by memory on the connection on which that was handed over, and in parts on every other.
 
-use crate::call::append_sequence;
 use bursar_memory::{Piece, SHARED_BYTES_MIN, Scattered, SideSocket, Source};
 use bursar_proto::{
     frame, limits,
@@ -9,9 +8,6 @@ use bursar_proto::{
 };
 use bytes::{Bytes, BytesMut};
 use prost::{Message, encoding};
-
-/// The field `call` of a `ClientEntry`.
-const CALL: u32 = 3;
 
 /// A call whose place in the order is not known yet.
 pub(crate) enum Unsent {
@@ -37,7 +33,7 @@ impl Unsent {
             return Unsent::Large { call: Scattered::encode(call, SHARED_BYTES_MIN), mapped: None };
         }
         let mut small = BytesMut::with_capacity(bytes);
-        encoding::message::encode(CALL, call, &mut small);
+        encoding::message::encode(frame::CALL, call, &mut small);
         Unsent::Small(small)
     }
 
@@ -57,7 +53,8 @@ impl Unsent {
     pub(super) fn numbered(self, sequence: u64) -> Entry {
         match self {
             Unsent::Small(mut entry) => {
-                append_sequence(&mut entry, sequence);
+                // The fields of a message may come in any order.
+                encoding::uint64::encode(frame::SEQUENCE, &sequence, &mut entry);
                 Entry::Whole(entry.freeze())
             }
             Unsent::Large { call, mapped } => Entry::Large { sequence, call, mapped },
