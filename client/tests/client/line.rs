@@ -63,6 +63,11 @@ impl Line {
         self.muted.send_replace(self.made.load(Ordering::SeqCst));
     }
 
+    /// What the broker said meanwhile arrives, and what it says.
+    pub fn unmute(&self) {
+        self.muted.send_replace(0);
+    }
+
     pub fn connector(&self) -> impl Connector + use<> {
         let line = self.clone();
         move || {

@@ -7,7 +7,10 @@ use bursar::{
     kv::{Mirror, PutOptions, Since, WatchEvent},
 };
 use bursar_server::testing::TestBroker;
-use futures_util::future::{join, join_all};
+use futures_util::{
+    future::{join, join_all},
+    poll,
+};
 use std::collections::BTreeMap;
 
 fn shown(mirror: &Mirror<u64>) -> BTreeMap<String, u64> {
@@ -269,8 +272,10 @@ fn a_mirror_keeps_its_session_and_ends_with_its_last_clone() {
 /// What changed between two pages was none of the watch's keys: nothing is to come that would end its catching up.
 #[test]
 fn a_map_that_nobody_changes_is_synced_also_after_foreign_changes_between_its_pages() {
-    let (_broker, manager) = connected();
+    let broker = TestBroker::start();
+    let line = Line::new(&broker);
     block_on(async {
+        let manager = on(&line, &broker).await;
         let kv: Kv<u64> = manager.kv("store").create().await.unwrap();
         let puts = (0..1500).map(|number| {
             let kv = &kv;
@@ -278,8 +283,13 @@ fn a_map_that_nobody_changes_is_synced_also_after_foreign_changes_between_its_pa
         });
         join_all(puts).await.into_iter().collect::<Result<Vec<u64>>>().unwrap();
         let mut watch = kv.watch("a/", Since::Start).await.unwrap();
-        // The calls of one session are taken in their order: the first page, the foreign change, the second page.
-        let (first, foreign) = join(watch.next(), kv.put("b", 0)).await;
+        // The calls of one session are taken in their order: the first page, the foreign change, the second page. That one is
+        // asked for when the first has come, which is not before the foreign change is on its way.
+        line.mute();
+        let (mut first, mut foreign) = (Box::pin(watch.next()), Box::pin(kv.put("b", 0)));
+        assert!(poll!(&mut first).is_pending() && poll!(&mut foreign).is_pending());
+        line.unmute();
+        let (first, foreign) = join(first, foreign).await;
         assert_eq!(first.unwrap(), WatchEvent::Reset);
         for number in 0..1500 {
             assert!(matches!(watch.try_next(), Some(Ok(WatchEvent::Put { value, .. })) if value == number));
