@@ -22,6 +22,7 @@ const FILES: &[&str] = &[
     "bursar/v1/array.proto",
     "bursar/v1/channel.proto",
     "bursar/v1/topic.proto",
+    "bursar/v1/object.proto",
     "bursar/v1/txn.proto",
     "bursar/v1/journal.proto",
 ];

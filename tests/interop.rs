@@ -24,6 +24,11 @@ fn a_stranger_calls_one_rpc_per_verb() {
 }
 
 #[test]
+fn a_stranger_serves_an_object_and_another_calls_it() {
+    on_both_transports("served.py", &[]);
+}
+
+#[test]
 fn a_stranger_uses_the_session_stream() {
     on_both_transports("stream.py", &[]);
 }

@@ -7,6 +7,7 @@ mod play;
 mod remote;
 mod script;
 mod sdk;
+mod served;
 mod talks;
 mod unary;
 mod wire;

@@ -9,6 +9,7 @@
 //! `BURSAR_SIM_SEED=7 BURSAR_SIM_SEEDS=1000 BURSAR_SIM_STEPS=100000 cargo test --release --test integration simulation -- --nocapture`
 
 mod holders;
+mod served;
 mod talks;
 
 use bursar_proto::{

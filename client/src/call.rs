@@ -104,6 +104,11 @@ verbs!(Topic topic: Publish PublishRequest PublishReply "topic.publish", Answer 
     Unsubscribe UnsubscribeRequest UnsubscribeReply "topic.unsubscribe", Next NextRequest NextReply "topic.next",
     Done DoneRequest DoneReply "topic.done", DeleteGroup DeleteGroupRequest DeleteGroupReply "topic.delete_group",
     Stats StatsRequest StatsReply "topic.stats");
+verbs!(Object object: Provide ProvideRequest ProvideReply "object.provide",
+    Withdraw WithdrawRequest WithdrawReply "object.withdraw", Take TakeRequest TakeReply "object.take",
+    Give GiveRequest GiveReply "object.give", Yield YieldRequest YieldReply "object.yield",
+    Invoke InvokeRequest InvokeReply "object.invoke", Next NextRequest NextReply "object.next",
+    Abandon AbandonRequest AbandonReply "object.abandon", Describe DescribeRequest DescribeReply "object.describe");
 verbs!(Txn txn: Execute ExecuteRequest ExecuteReply "txn.execute" (none));
 
 /// Waits for the reply. Dropping the future takes the call back, and whatever its reply would have given.

@@ -169,7 +169,7 @@ faults! {
     162 NoSuchValue {} "no value is equal to the one asked for"
     /// The list has changed since the revision that the request names.
     163 ListChanged { revision: u64 } "the list has changed meanwhile: it has revision {revision}"
-    // 180 to 199: channel, topic.
+    // 180 to 189: channel, topic.
     /// One end of the channel was closed: nothing can be sent, or nothing is left to receive.
     180 EndClosed { end: String } "end {end} of the channel is closed"
     /// Nobody listens.
@@ -180,6 +180,31 @@ faults! {
     183 NoSuchReceiver { id: u64 } "{id} is no receiver or subscription of this session (any more)"
     /// The other side does not take the messages as fast as they come.
     184 NoRoom { max_messages: u64, max_bytes: u64 } "no room (at most {max_messages} messages and {max_bytes} bytes that are not received)"
+    // 190 to 219: object.
+    /// Nobody serves the object, or none of its providers this method.
+    190 NoProvider {} "nobody serves this now: ask the call to wait for a provider, or start one"
+    /// The provider that had the call went, and the method is not idempotent, or too many providers went with it.
+    191 ProviderGone {} "the provider that had the call is gone, and whether it carried it out is unknown"
+    /// The description of the object has no such method. `nearest`: the most similar one that it has; empty: it has none.
+    192 NoSuchMethod { method: String, nearest: String } "there is no method {method:?}; the nearest one is {nearest:?}"
+    /// The method has no such argument. `nearest`: the most similar one that it has; empty: it takes none.
+    193 NoSuchArgument { method: String, argument: String, nearest: String } "{method} has no argument {argument:?}; the nearest one is {nearest:?}"
+    /// An argument without a default is missing.
+    194 MissingArgument { method: String, argument: String } "{method} needs the argument {argument:?}"
+    /// The call would wait for itself: calls that wait for it have all of what it needs.
+    195 CallCycle { cycle: String } "the call would never be answered, it waits for itself: {cycle}"
+    /// So many calls wait or run already. `what`: of whom.
+    196 TooManyCalls { what: String, limit: u64 } "{what}: {limit} calls wait or run already, which is the limit"
+    /// The arguments of the calls that wait or run take all the memory that the object's options give them.
+    197 TooManyBytes { size: u64, limit: u64 } "no room for {size} bytes of arguments: all calls that wait or run have at most {limit}"
+    /// The call or stream is not the caller's: it is over, was taken back, or went to another provider.
+    198 NoSuchCall { call: u64 } "{call} is no call or stream of this session (any more)"
+    /// The provider is not this session's: it was withdrawn, or went with its session.
+    199 NoSuchProvider { provider: u64 } "{provider} is no provider of this session (any more)"
+    /// The provider carried the call out, and its result is larger than can be given to the caller.
+    200 ResultTooLarge { size: u64, limit: u64 } "the call was carried out, but its result has {size} bytes, the limit is {limit}"
+    /// The deadline of a call passed that a provider had.
+    201 Unanswered {} "the call was not answered in time; its provider is told to stop, and whether it carried it out is unknown"
 }
 
 impl Fault {
@@ -206,6 +231,11 @@ impl Fault {
                 | Held { .. }
                 | NoPermits { .. }
                 | LimitReached { .. }
+                | NoProvider {}
+                | ProviderGone {}
+                | TooManyCalls { .. }
+                | TooManyBytes { .. }
+                | Unanswered {}
                 | ShuttingDown {}
                 | HandshakeRequired {}
                 | Deposed {}
@@ -215,7 +245,16 @@ impl Fault {
     /// Whether it is certain that the call changed nothing.
     pub fn has_no_side_effects(&self) -> bool {
         use Fault::*;
-        !matches!(self, EngineFailed { .. } | SessionEnded { .. } | AnswerForgotten { .. } | Unknown { .. })
+        !matches!(
+            self,
+            EngineFailed { .. }
+                | SessionEnded { .. }
+                | AnswerForgotten { .. }
+                | ProviderGone {}
+                | ResultTooLarge { .. }
+                | Unanswered {}
+                | Unknown { .. }
+        )
     }
 }
 

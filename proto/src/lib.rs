@@ -89,6 +89,10 @@ pub mod v1 {
         tonic::include_proto!("bursar.v1.topic");
         pub use crate::frame::{Given, NextReply};
     }
+    /// Served by other processes.
+    pub mod object {
+        tonic::include_proto!("bursar.v1.object");
+    }
     /// Several steps on several objects, of which all happen or none.
     pub mod txn {
         tonic::include_proto!("bursar.v1.txn");

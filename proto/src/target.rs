@@ -1,8 +1,8 @@
 //! What every command has beside its own fields: the object it is for, and how long it may wait.
 
 use crate::v1::{
-    self, Fence, ObjectRef, array, barrier, channel, condition, counter, event, kv, latch, list, lock, queue, rwlock, semaphore,
-    topic,
+    self, Fence, ObjectRef, array, barrier, channel, condition, counter, event, kv, latch, list, lock, object, queue, rwlock,
+    semaphore, topic,
 };
 
 /// The object and the wait of a request.
@@ -79,7 +79,8 @@ macro_rules! kinds {
 
 kinds!(Queue queue "queue", Kv kv "kv", Lock lock "lock", Rwlock rwlock "rwlock", Semaphore semaphore "semaphore",
     Event event "event", Latch latch "latch", Condition condition "condition", Barrier barrier "barrier",
-    Counter counter "counter", List list "list", Array array "array", Channel channel "channel", Topic topic "topic");
+    Counter counter "counter", List list "list", Array array "array", Channel channel "channel", Topic topic "topic",
+    Object object "object");
 
 macro_rules! targeted {
     ($module:ident: $($variant:ident $request:ident $($mark:ident)*),* $(,)?) => {
@@ -129,3 +130,5 @@ targeted!(channel: Attach AttachRequest, Detach DetachRequest, Send SendRequest 
 targeted!(topic: Publish PublishRequest waits, Answer AnswerRequest waits, Subscribe SubscribeRequest,
     Unsubscribe UnsubscribeRequest, Next NextRequest waits, Done DoneRequest, DeleteGroup DeleteGroupRequest,
     Stats StatsRequest);
+targeted!(object: Provide ProvideRequest, Withdraw WithdrawRequest, Take TakeRequest waits, Give GiveRequest, Yield YieldRequest waits,
+    Invoke InvokeRequest waits, Next NextRequest waits, Abandon AbandonRequest, Describe DescribeRequest);

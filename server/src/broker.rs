@@ -19,9 +19,10 @@ use bursar_proto::{
         channel::channel_server::ChannelServer, condition::condition_server::ConditionServer,
         counter::counter_server::CounterServer, event::event_server::EventServer, kv::kv_server::KvServer,
         latch::latch_server::LatchServer, list::list_server::ListServer, lock::lock_server::LockServer,
-        queue::queue_server::QueueServer, registry as pb, registry::registry_server::RegistryServer,
-        rwlock::rwlock_server::RwlockServer, semaphore::semaphore_server::SemaphoreServer, sessions_server::SessionsServer,
-        topic::topic_server::TopicServer, txn::txn_server::TxnServer,
+        object::object_server::ObjectServer, queue::queue_server::QueueServer, registry as pb,
+        registry::registry_server::RegistryServer, rwlock::rwlock_server::RwlockServer,
+        semaphore::semaphore_server::SemaphoreServer, sessions_server::SessionsServer, topic::topic_server::TopicServer,
+        txn::txn_server::TxnServer,
     },
 };
 use std::{io, sync::Arc, time::Duration};
@@ -292,6 +293,7 @@ fn routes(keyring: Arc<Keyring>, table: Arc<Table>, health: HealthServer<impl He
         .add_service(ArrayServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(ChannelServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(TopicServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
+        .add_service(ObjectServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(TxnServer::new(unary.clone()).max_decoding_message_size(MAX).max_encoding_message_size(MAX))
         .add_service(health)
         .add_service(reflection)

@@ -571,7 +571,7 @@ id = "a"
     fn every_kind_can_be_declared() {
         let text = "[locks.a]\nreentrant = true\nrefuse_deadlock = true\n[rwlocks.b]\n[semaphores.c]\npermits = 3\nbounded = true\n[events.d]\n\
             [latches.e]\ncount = 2\n[conditions.f]\n[barriers.g]\nparties = 2\n[counters.h]\ninitial = -5\n[lists.i]\nmax_len = 9\n\
-            [arrays.j]\ntype = 'u8'\nlength = 7\n[queues.k]\n[kv.l]\n[channels.m]\n[topics.n]\noverload = 'drop_oldest'\n";
+            [arrays.j]\ntype = 'u8'\nlength = 7\n[queues.k]\n[kv.l]\n[channels.m]\n[topics.n]\noverload = 'drop_oldest'\n[objects.o]\nserial = true\n";
         let config = Config::from_text(Path::new("bursar.toml"), text).unwrap();
         let mut kinds: Vec<_> = config.objects.iter().map(|object| bursar_proto::kind_of(&object.options).unwrap()).collect();
         let mut all = bursar_proto::KINDS.to_vec();

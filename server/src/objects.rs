@@ -20,6 +20,7 @@ pub mod latch;
 pub mod list;
 pub mod lock;
 pub mod message;
+pub mod object;
 pub mod page;
 pub mod queue;
 pub mod registry;

@@ -101,6 +101,17 @@ impl Arguments {
         keys.into_iter().filter_map(header).collect()
     }
 
+    /// `PREFIX.NAME=` arguments that are payloads.
+    pub fn payloads_named(&mut self, prefix: &str) -> Result<BTreeMap<String, Payload>, String> {
+        let keys: Vec<String> = self.fields.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+        let mut payloads = BTreeMap::new();
+        for key in keys {
+            let payload = self.fields.remove(&key).unwrap_or_default().parse()?;
+            payloads.insert(key.trim_start_matches(prefix).to_owned(), payload);
+        }
+        Ok(payloads)
+    }
+
     /// Nothing may be left.
     pub fn end(self) -> Result<(), String> {
         match (self.words.front(), self.fields.keys().next()) {

@@ -58,7 +58,7 @@ pub struct Part {
     pub alias: Option<String>,
 }
 
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "objects",
     "queue",
     "kv",
@@ -74,6 +74,7 @@ const KINDS: [&str; 15] = [
     "array",
     "channel",
     "topic",
+    "object",
 ];
 const NEEDS: [&str; 4] = ["clock", "raw", "sdk", "loss"];
 

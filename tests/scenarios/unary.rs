@@ -13,8 +13,9 @@ use bursar_proto::{
         call::Command, channel::channel_client::ChannelClient, condition::condition_client::ConditionClient,
         counter::counter_client::CounterClient, event::event_client::EventClient, kv::kv_client::KvClient,
         latch::latch_client::LatchClient, list::list_client::ListClient, lock::lock_client::LockClient,
-        queue::queue_client::QueueClient, registry::registry_client::RegistryClient, rwlock::rwlock_client::RwlockClient,
-        semaphore::semaphore_client::SemaphoreClient, topic::topic_client::TopicClient, txn::txn_client::TxnClient,
+        object::object_client::ObjectClient, queue::queue_client::QueueClient, registry::registry_client::RegistryClient,
+        rwlock::rwlock_client::RwlockClient, semaphore::semaphore_client::SemaphoreClient, topic::topic_client::TopicClient,
+        txn::txn_client::TxnClient,
     },
 };
 use bursar_server::testing::TestBroker;
@@ -227,6 +228,11 @@ impl Unary {
                 rpc!(self TopicClient Topic topic command:
                     Publish publish, Answer answer, Subscribe subscribe, Unsubscribe unsubscribe, Next next, Done done,
                     DeleteGroup delete_group, Stats stats)
+            }
+            Command::Object(command) => {
+                rpc!(self ObjectClient Object object command:
+                    Provide provide, Withdraw withdraw, Take take, Give give, Yield r#yield, Invoke invoke, Next next,
+                    Abandon abandon, Describe describe)
             }
             Command::Txn(command) => rpc!(self TxnClient Txn txn command: Execute execute),
         })

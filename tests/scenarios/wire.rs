@@ -4,7 +4,7 @@ use super::{
     arguments::{Arguments, Payload},
     kinds,
     script::{Call, Outcome, Part, quote},
-    talks,
+    served,
 };
 use bursar::Raw;
 use bursar_proto::{
@@ -27,7 +27,7 @@ pub fn command(call: &Call, epoch: u64) -> Result<Command, String> {
             Some(command) => command,
             None => {
                 let object = Some(ObjectRef { name: call.object.clone(), epoch });
-                talks::command(kind, verb, object, &mut arguments)?.map_or_else(|| unknown(&call.verb), Ok)?
+                served::command(kind, verb, object, &mut arguments)?.map_or_else(|| unknown(&call.verb), Ok)?
             }
         },
     };
@@ -76,7 +76,7 @@ pub fn replies_that_give(lease: u64) -> Vec<answer::Reply> {
     let got = queue::reply::Verb::Get(queue::GetReply { items: vec![leased] });
     let mut replies = vec![answer::Reply::Queue(queue::Reply { verb: Some(got) })];
     replies.extend(kinds::replies_that_give(lease));
-    replies.extend(talks::replies_that_give(lease));
+    replies.extend(served::replies_that_give(lease));
     replies
 }
 
@@ -127,7 +127,7 @@ fn open(kind: &str, mode: &str, name: &str, arguments: &mut Arguments) -> Result
         }),
         kind => match kinds::options(kind, arguments)? {
             Some(options) => options,
-            None => talks::options(kind, arguments)?.map_or_else(|| unknown(kind), Ok)?,
+            None => served::options(kind, arguments)?.map_or_else(|| unknown(kind), Ok)?,
         },
     };
     let mode = match mode {
@@ -285,7 +285,7 @@ pub fn outcome(verb: &str, reply: answer::Reply, letter: &dyn Fn(u64) -> String)
         answer::Reply::Registry(reply) => named(reply.verb.expect("a reply has a verb"), letter),
         answer::Reply::Queue(reply) => queue_outcome(reply.verb.expect("a reply has a verb")),
         answer::Reply::Kv(reply) => kv_outcome(verb, reply.verb.expect("a reply has a verb"), letter),
-        other => talks::outcome(other, letter),
+        other => served::outcome(other, letter),
     }
 }
 

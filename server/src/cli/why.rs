@@ -84,6 +84,14 @@ async fn state(manager: &Manager, object: &Described) -> Result<String, Failure>
             counted(figure("buffered"), "message", "messages"),
             figure("missed"),
         ),
+        "object" if figure("providers") == 0 => "is served by nobody".into(),
+        "object" => format!(
+            "is served by {}: {} running of the {} that they take, {} waiting",
+            counted(figure("providers"), "provider", "providers"),
+            counted(figure("running"), "call", "calls"),
+            figure("capacity"),
+            figure("waiting"),
+        ),
         kind => format!("is a kind of object that this program does not know: {kind}"),
     })
 }

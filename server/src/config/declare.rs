@@ -7,8 +7,8 @@ use super::{
     units::{Expected, duration, expected, size},
 };
 use bursar_proto::v1::{
-    OnDeadlock, array, barrier, channel, condition, counter, event, kv, latch, list, lock, queue, registry, rwlock, semaphore,
-    topic,
+    OnDeadlock, array, barrier, channel, condition, counter, event, kv, latch, list, lock, object, queue, registry, rwlock,
+    semaphore, topic,
 };
 
 type Options = registry::Options;
@@ -39,7 +39,7 @@ macro_rules! of {
 }
 
 of!(Queue queue, Kv kv, Lock lock, Rwlock rwlock, Semaphore semaphore, Event event, Latch latch, Condition condition,
-    Barrier barrier, Counter counter, List list, Array array, Channel channel, Topic topic);
+    Barrier barrier, Counter counter, List list, Array array, Channel channel, Topic topic, Object object);
 
 macro_rules! kind {
     ($kind:ident $module:ident $section:literal $(required $required:literal)*: $($name:ident = |$options:ident, $value:ident| $set:expr),* $(,)?) => {
@@ -131,6 +131,12 @@ pub(super) const KINDS: &[Kind] = &[
         buffer_bytes = |options, value| assign(&mut options.buffer_bytes, bytes(value)),
         keep_messages = |options, value| assign(&mut options.keep_messages, value.integer(1..=u64::MAX)),
         keep_bytes = |options, value| assign(&mut options.keep_bytes, bytes(value)),
+    ),
+    kind!(Object object "objects":
+        max_calls = |options, value| assign(&mut options.max_calls, value.integer(1..=u64::MAX)),
+        max_bytes = |options, value| assign(&mut options.max_bytes, bytes(value)),
+        max_calls_per_session = |options, value| assign(&mut options.max_calls_per_session, value.integer(1..=u64::MAX)),
+        serial = |options, value| assign(&mut options.serial, value.boolean()),
     ),
 ];
 

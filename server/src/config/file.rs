@@ -35,6 +35,7 @@ const TOP: &[&str] = &[
     "arrays",
     "channels",
     "topics",
+    "objects",
 ];
 
 const LOG: &[Key<Log>] = &[

@@ -107,6 +107,16 @@ pub struct Standing {
     pub arrival: u64,
 }
 
+/// What asking a waiter came to.
+enum Step {
+    /// It waits on, and may let others pass.
+    Nothing { aside: bool },
+    /// It is answered.
+    Answer,
+    /// The object changed, and the waiter is answered or waits for something else.
+    Change,
+}
+
 #[derive(Clone, Copy)]
 enum Order {
     FirstComeFirstServed,
@@ -130,6 +140,10 @@ pub struct Core<K: Kind, T> {
     orders: [Order; LINES],
     /// Lines in which somebody may have come closer since they were asked.
     concerned: [bool; LINES],
+    /// Waiters that wait for something of their own, as (its number, line, arrival).
+    numbered: BTreeSet<(u64, usize, u64)>,
+    /// Such numbers for which somebody may have come closer since.
+    named: BTreeSet<u64>,
     /// Number of the next waiter; the lines are ordered by it.
     arrivals: u64,
     /// Waiters by call, as (line, arrival).
@@ -154,6 +168,8 @@ impl<K: Kind, T> Core<K, T> {
             lines: [const { BTreeMap::new() }; LINES],
             orders: [Order::FirstComeFirstServed; LINES],
             concerned: [false; LINES],
+            numbered: BTreeSet::new(),
+            named: BTreeSet::new(),
             arrivals: 0,
             places: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -237,8 +253,8 @@ impl<K: Kind, T> Core<K, T> {
                 let deadline = deadline(wait, turn.now);
                 self.apply(change, turn);
                 let asked = Asked { command, fence: asked.fence };
-                let (line, _) = self.park(Waiter { call, asked, since: turn.now, deadline, ticket });
-                self.concerned[line] = true;
+                let (line, arrival) = self.park(Waiter { call, asked, since: turn.now, deadline, ticket });
+                self.point_at(line, arrival);
                 self.settle(turn);
                 self.dismiss_overdue(turn);
             }
@@ -346,12 +362,11 @@ impl<K: Kind, T> Core<K, T> {
         let Some((line, arrival)) = self.places.get(&call).copied() else { return false };
         let waiter = self.remove(line, arrival);
         let change = self.kind.given_up(call.session, &waiter.asked.command, GivenUp::TakenBack, turn.now);
+        self.point_behind(line, &waiter.asked.command);
         self.answer(waiter.ticket, Err(fault), turn);
         if let Some(change) = change {
             self.apply(change, turn);
         }
-        // Who stood behind it may be served now.
-        self.concerned[line] = true;
         self.settle(turn);
         true
     }
@@ -404,7 +419,7 @@ impl<K: Kind, T> Core<K, T> {
             self.places.range((Bound::Included(first), Bound::Included(last))).map(|(_, place)| *place).collect();
         for (line, arrival) in &places {
             let waiter = self.remove(*line, *arrival);
-            self.concerned[*line] = true;
+            self.point_behind(*line, &waiter.asked.command);
             let fault = Fault::SessionEnded { reason: "while the call waited".into() };
             self.answer(waiter.ticket, Err(fault), turn);
         }
@@ -426,6 +441,7 @@ impl<K: Kind, T> Core<K, T> {
         self.places.clear();
         self.deadlines.clear();
         self.owners.clear();
+        self.numbered.clear();
         for line in 0..LINES {
             for (_, waiter) in std::mem::take(&mut self.lines[line]) {
                 let Waiter { call, asked, ticket, .. } = waiter;
@@ -464,7 +480,21 @@ impl<K: Kind, T> Core<K, T> {
         for (line, concerned) in self.concerned.iter_mut().enumerate() {
             *concerned |= K::concerns(&change, line);
         }
+        self.named.extend(self.kind.named(&change));
         self.kind.evolve(change);
+    }
+
+    /// This waiter is to be asked.
+    fn point_at(&mut self, line: usize, arrival: u64) {
+        match K::awaits(&self.lines[line][&arrival].asked.command) {
+            Some(number) => _ = self.named.insert(number),
+            None => self.concerned[line] = true,
+        }
+    }
+
+    /// Whoever stood behind one that has left may be served now; nobody stands behind one that waits for something of its own.
+    fn point_behind(&mut self, line: usize, left: &K::Command) {
+        self.concerned[line] |= K::awaits(left).is_none();
     }
 
     fn answer(&mut self, ticket: T, result: Result<K::Reply, Fault>, turn: &mut Turn<'_, K, T>) {
@@ -494,6 +524,7 @@ impl<K: Kind, T> Core<K, T> {
         self.places.insert(waiter.call, (line, arrival));
         let owner = K::owner(&waiter.asked.command);
         self.owners.extend(owner.map(|owner| (waiter.call.session, owner, line, arrival)));
+        self.numbered.extend(K::awaits(&waiter.asked.command).map(|number| (number, line, arrival)));
         self.lines[line].insert(arrival, waiter);
         (line, arrival)
     }
@@ -507,6 +538,9 @@ impl<K: Kind, T> Core<K, T> {
         if let Some(owner) = K::owner(&waiter.asked.command) {
             self.owners.remove(&(waiter.call.session, owner, line, arrival));
         }
+        if let Some(number) = K::awaits(&waiter.asked.command) {
+            self.numbered.remove(&(number, line, arrival));
+        }
         waiter
     }
 
@@ -518,21 +552,24 @@ impl<K: Kind, T> Core<K, T> {
             if let Some(deadline) = waiter.deadline.take() {
                 self.deadlines.remove(&(deadline, line, arrival));
             }
-            self.concerned[line] = true;
+            self.point_at(line, arrival);
             self.apply(change, turn);
             return self.settle(turn);
         }
         let waiter = self.remove(line, arrival);
         let fault = self.kind.overdue(&waiter.asked.command, turn.now);
+        self.point_behind(line, &waiter.asked.command);
         self.answer(waiter.ticket, Err(fault), turn);
         // Who stood behind a large request may fit; and that may be what others wait for.
-        self.concerned[line] = true;
         self.settle(turn);
     }
 
-    /// Asks the lines that are concerned, until none is.
+    /// Asks those who are named, and the lines that are concerned, until nobody is.
     fn settle(&mut self, turn: &mut Turn<'_, K, T>) {
-        while self.concerned.contains(&true) {
+        while self.concerned.contains(&true) || !self.named.is_empty() {
+            while let Some(number) = self.named.pop_first() {
+                self.ask_numbered(number, turn);
+            }
             for line in 0..LINES {
                 if std::mem::take(&mut self.concerned[line]) {
                     self.ask(line, turn);
@@ -541,42 +578,62 @@ impl<K: Kind, T> Core<K, T> {
         }
     }
 
-    /// Asks one line.
-    fn ask(&mut self, line: usize, turn: &mut Turn<'_, K, T>) {
+    /// Asks those who wait for this number.
+    fn ask_numbered(&mut self, number: u64, turn: &mut Turn<'_, K, T>) {
+        let waiting = self.numbered.range((number, 0, 0)..=(number, usize::MAX, u64::MAX));
+        let waiting: Vec<_> = waiting.map(|(_, line, arrival)| (*line, *arrival)).collect();
+        for (line, arrival) in waiting {
+            if self.lines[line].contains_key(&arrival) {
+                self.ask_one(line, arrival, turn);
+            }
+        }
+    }
+
+    /// Asks one line; says whether the object changed.
+    fn ask(&mut self, line: usize, turn: &mut Turn<'_, K, T>) -> bool {
+        let mut changed = false;
         let mut after = None;
         loop {
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let Some((&arrival, waiter)) = self.lines[line].range((from, Bound::Unbounded)).next() else {
-                return;
-            };
-            let (change, result) = match self.decide(waiter.call.session, &waiter.asked, turn.now) {
-                Decision::Wait if matches!(self.orders[line], Order::FirstComeFirstServed) => return,
-                Decision::Wait | Decision::StandAside => {
-                    after = Some(arrival);
-                    continue;
-                }
-                Decision::Answer(reply) => (None, Ok(reply)),
-                Decision::Refuse(fault) => (None, Err(fault)),
-                Decision::Change(change, reply) | Decision::Overtake(change, reply) => (Some(change), Ok(reply)),
-                Decision::Enter(change, command) => {
-                    let mut waiter = self.remove(line, arrival);
-                    waiter.asked.command = command;
-                    self.apply(change, turn);
-                    let (line, _) = self.park(waiter);
-                    self.concerned[line] = true;
-                    continue;
-                }
-            };
-            let waiter = self.remove(line, arrival);
-            let owner = K::owner(&waiter.asked.command).filter(|_| change.is_some());
-            if let Some(change) = change {
-                self.apply(change, turn);
-            }
-            self.answer(waiter.ticket, result, turn);
-            if let Some(owner) = owner {
-                self.ask_owner(waiter.call.session, owner, turn);
+            let next = self.lines[line].range((from, Bound::Unbounded)).next();
+            let Some(arrival) = next.map(|(arrival, _)| *arrival) else { return changed };
+            match self.ask_one(line, arrival, turn) {
+                Step::Nothing { aside: false } if matches!(self.orders[line], Order::FirstComeFirstServed) => return changed,
+                Step::Nothing { .. } => after = Some(arrival),
+                Step::Answer => {}
+                Step::Change => changed = true,
             }
         }
+    }
+
+    fn ask_one(&mut self, line: usize, arrival: u64, turn: &mut Turn<'_, K, T>) -> Step {
+        let waiter = &self.lines[line][&arrival];
+        let (change, result) = match self.decide(waiter.call.session, &waiter.asked, turn.now) {
+            Decision::Wait => return Step::Nothing { aside: false },
+            Decision::StandAside => return Step::Nothing { aside: true },
+            Decision::Answer(reply) => (None, Ok(reply)),
+            Decision::Refuse(fault) => (None, Err(fault)),
+            Decision::Change(change, reply) | Decision::Overtake(change, reply) => (Some(change), Ok(reply)),
+            Decision::Enter(change, command) => {
+                let mut waiter = self.remove(line, arrival);
+                waiter.asked.command = command;
+                self.apply(change, turn);
+                let (line, arrival) = self.park(waiter);
+                self.point_at(line, arrival);
+                return Step::Change;
+            }
+        };
+        let waiter = self.remove(line, arrival);
+        let owner = K::owner(&waiter.asked.command).filter(|_| change.is_some());
+        let told = if change.is_some() { Step::Change } else { Step::Answer };
+        if let Some(change) = change {
+            self.apply(change, turn);
+        }
+        self.answer(waiter.ticket, result, turn);
+        if let Some(owner) = owner {
+            self.ask_owner(waiter.call.session, owner, turn);
+        }
+        told
     }
 
     /// An owner was granted something: what else it asks for must not wait behind others for what it has itself.

@@ -230,6 +230,17 @@ pub trait Kind: Sized + Send + 'static {
         true
     }
 
+    /// What of its own a command waits for in a crowd, by number: it is asked after the changes that [name](Kind::named) this number, and
+    /// not with its line. With thousands who wait, each for one answer, that is the difference. `None`: it is asked with its line.
+    fn awaits(_command: &Self::Command) -> Option<u64> {
+        None
+    }
+
+    /// The numbers for which a change that is about to happen may be what somebody waits for.
+    fn named(&self, _change: &Self::Change) -> Vec<u64> {
+        Vec::new()
+    }
+
     /// The session ended: give back what it held.
     fn departed(&self, session: SessionId, how: Departure, now: Moment) -> Option<Self::Change>;
 

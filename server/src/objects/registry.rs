@@ -14,6 +14,7 @@ use super::{
     latch::Latch,
     list::List,
     lock::Lock,
+    object::Object,
     queue::Queue,
     rwlock::Rwlock,
     semaphore::Semaphore,
@@ -73,6 +74,7 @@ fn create(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) ->
         Some(options::Kind::Array(_)) => start::<Array>(name, epoch, options, world),
         Some(options::Kind::Channel(_)) => start::<Channel>(name, epoch, options, world),
         Some(options::Kind::Topic(_)) => start::<Topic>(name, epoch, options, world),
+        Some(options::Kind::Object(_)) => start::<Object>(name, epoch, options, world),
         None => Err(Fault::bad_argument(
             "options",
             format!("expected the options of a kind ({}) to create an object", KINDS.join(", ")),

@@ -29,6 +29,7 @@ use bursar_proto::{
         latch::{self, latch_server::Latch},
         list::{self, list_server::List},
         lock::{self, lock_server::Lock},
+        object::{self, object_server::Object},
         queue::{self, queue_server::Queue},
         registry::{self, registry_server::Registry},
         rwlock::{self, rwlock_server::Rwlock},
@@ -166,6 +167,9 @@ fn fitting(host: &dyn Hosted, caller: SessionId, reply: answer::Reply) -> Result
     );
     if size <= limit || has_changed {
         return Ok(reply);
+    }
+    if let answer::Reply::Object(object::Reply { verb: Some(object::reply::Verb::Invoke(_)) }) = &reply {
+        return Err(Fault::ResultTooLarge { size: size as u64, limit: limit as u64 });
     }
     host.unheard(caller, reply);
     let what = "the reply, which a unary call must carry in one message (the session stream does not),".into();
@@ -341,6 +345,18 @@ verbs!(topic Topic {}:
     done Done DoneRequest DoneReply,
     delete_group DeleteGroup DeleteGroupRequest DeleteGroupReply,
     stats Stats StatsRequest StatsReply,
+);
+
+verbs!(object Object {}:
+    provide Provide ProvideRequest ProvideReply,
+    withdraw Withdraw WithdrawRequest WithdrawReply,
+    take Take TakeRequest TakeReply,
+    give Give GiveRequest GiveReply,
+    r#yield Yield YieldRequest YieldReply,
+    invoke Invoke InvokeRequest InvokeReply,
+    next Next NextRequest NextReply,
+    abandon Abandon AbandonRequest AbandonReply,
+    describe Describe DescribeRequest DescribeReply,
 );
 
 verbs!(txn Txn {}:
