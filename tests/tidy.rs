@@ -82,6 +82,9 @@ fn crates_know_only_what_they_may() {
     for name in ["proto", "client", "server", "examples"] {
         assert!(!rival.iter().any(|rival| dependencies(name).contains(*rival)), "rivals stay in bench");
     }
+    for name in ["server/lifecycle", "server/supervisor"] {
+        assert!(!dependencies(name).iter().any(|other| other.starts_with("bursar")), "{name} knows no broker");
+    }
     let server = without(sources("server/src"), &["server/src/cli"]);
     forbid(&server, &["use bursar::", " bursar::"], "only cli/ is a client");
     let client = sources("client/src");
@@ -117,6 +120,18 @@ fn kinds_are_pure() {
         let others: Vec<String> = others.flat_map(|other| [format!("super::{other}"), format!("objects::{other}")]).collect();
         forbid(&files, &others.iter().map(String::as_str).collect::<Vec<_>>(), "kinds do not know each other");
     }
+}
+
+#[test]
+fn what_is_done_with_processes_is_decided_without_them() {
+    let files = sources("server/supervisor/src");
+    let (pure, others): (Vec<_>, Vec<_>) = files
+        .into_iter()
+        .partition(|(name, _)| name.ends_with("plan.rs") || name.contains("src/plan/") || name.ends_with("policy.rs"));
+    let impure = ["tokio", "rustix", "Instant", "SystemTime", "Mutex", "async ", "fastrand", "random", "process::"];
+    forbid(&pure, &impure, "a plan decides; what it needs of the world is given to it");
+    let others = without(others, &["src/spawn.rs", "src/spawn/"]);
+    forbid(&others, &["Command::", "kill_process", "pidfd", "rustix"], "processes are started and killed in one room");
 }
 
 #[test]
@@ -159,7 +174,7 @@ fn the_clock_is_read_and_processes_are_started_in_one_file() {
 #[test]
 fn nothing_is_unbounded() {
     let mut files = sources("server/src");
-    files.extend(sources("client/src"));
+    files.extend(["client/src", "server/lifecycle/src", "server/supervisor/src"].into_iter().flat_map(sources));
     forbid(&files, &["unbounded", "mpsc::channel()"], "every buffer has a size with a reason");
 }
 
@@ -228,7 +243,7 @@ fn describe(name: &str, message: &prost_types::DescriptorProto, lines: &mut BTre
 fn unsafe_code_is_forbidden_but_in_one_crate() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(manifest.contains("unsafe_code = \"forbid\""));
-    for name in ["proto", "client", "server", "examples", "bench"] {
+    for name in ["proto", "client", "server", "server/lifecycle", "server/supervisor", "examples", "bench"] {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{name}/Cargo.toml takes the lints of the workspace");
     }
@@ -245,7 +260,8 @@ fn memory_reasons() -> usize {
 
 #[test]
 fn every_file_says_what_it_is() {
-    for folder in ["proto/src", "proto/memory/src", "client/src", "server/src", "examples", "bench", "tests"] {
+    let crates = ["proto/src", "proto/memory/src", "client/src", "server/src", "server/lifecycle/src", "server/supervisor/src"];
+    for folder in crates.into_iter().chain(["examples", "bench", "tests"]) {
         let mut silent = Vec::new();
         for (name, _) in sources(folder) {
             let text = fs::read_to_string(root().join(&name)).unwrap();

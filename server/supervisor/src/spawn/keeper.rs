@@ -1,0 +1,216 @@
+//! What runs between a supervisor and a worker: the program's own binary, started again in two small roles.
+//!
+//! ```text
+//!   supervisor ── socket ── keeper ── exec step ═► command ── its children, theirs, ...
+//!                              ▲ who is orphaned below becomes the keeper's child ──┘
+//! ```
+//!
+//! The **keeper** is the parent of one worker and adopts whatever is orphaned in its tree, so that the tree is exactly what descends
+//! from it: what has daemonised, and what called `setsid`, too. It reaps all of it, tells how the worker ended, kills all of it when
+//! the socket is closed, however that came about, and goes when nothing is left.
+//!
+//! The **exec step** asks the kernel to be killed should the keeper die, and becomes the command. Only a process itself can ask that,
+//! and between fork and exec there is no safe code: so it is asked in a program of its own.
+//!
+//! Both are synchronous, and use nothing of the supervisor.
+
+use super::tree;
+use parking_lot::Mutex;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, getppid, kill_process_group, set_child_subreaper,
+    set_parent_process_death_signal, wait, waitid,
+};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    process::{Command, Stdio, exit},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// The binary that runs. Also when its file was replaced or removed meanwhile.
+pub(super) const OWN_BINARY: &str = "/proc/self/exe";
+/// The first argument of a keeper. Then: user, group, directory (each may be empty), command, its arguments.
+pub(super) const KEEP: &str = "bursar:keep";
+/// The first argument of an exec step. Then: the keeper's id, the directory, the command, its arguments.
+const EXEC: &str = "bursar:exec";
+
+/// How long a keeper waits before it looks again who is left, when it has killed all it saw. They need a moment to die.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// Plays its role, if this process was started for one, and never returns then. Has to be the first thing that `main` of a program
+/// does that supervises others: its workers are started by the program's own binary.
+pub fn enter() {
+    ENTERED.store(true, Ordering::Relaxed);
+    let mut arguments = env::args_os().skip(1);
+    match arguments.next() {
+        Some(role) if role == KEEP => keep(arguments.collect()),
+        Some(role) if role == EXEC => execute(arguments.collect()),
+        _ => {}
+    }
+}
+
+static ENTERED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this program knows the roles.
+pub(super) fn was_entered() -> bool {
+    ENTERED.load(Ordering::Relaxed)
+}
+
+/// The worker's own process, while nobody has reaped it: only then its number is nobody else's. Held while it is signalled or reaped.
+type Unreaped = Arc<Mutex<Option<Pid>>>;
+
+fn keep(arguments: Vec<OsString>) -> ! {
+    let Ok((socket, mut tell)) = take_socket() else { exit(1) };
+    // Linux has it since 3.4. Without it, orphans would not be found.
+    if let Err(error) = set_child_subreaper(Some(getpid())) {
+        say(&mut tell, &format!("not-run cannot look after orphans: {error}"));
+        exit(1);
+    }
+    let unreaped = match start(&arguments) {
+        Ok(worker) => {
+            say(&mut tell, &format!("started {}", worker.as_raw_pid()));
+            Arc::new(Mutex::new(Some(worker)))
+        }
+        Err(error) => {
+            say(&mut tell, &format!("not-run {}", error.to_string().replace('\n', " ")));
+            Unreaped::default()
+        }
+    };
+    let listening = unreaped.clone();
+    let listener = thread::Builder::new().spawn(move || listen(socket, &listening));
+    if listener.is_err() {
+        // Nobody could stop it. It is killed with its keeper, and the supervisor looks after the rest.
+        exit(1);
+    }
+    reap(&unreaped, &mut tell);
+    say(&mut tell, "gone");
+    exit(0)
+}
+
+/// The socket comes as stdin. Nobody below gets it.
+fn take_socket() -> io::Result<(UnixStream, UnixStream)> {
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    let tell = socket.try_clone()?;
+    Ok((socket, tell))
+}
+
+/// Nobody may listen any more; then everything ends soon anyway.
+fn say(tell: &mut UnixStream, line: &str) {
+    let _ = tell.write_all(format!("{line}\n").as_bytes());
+}
+
+/// Starts the worker, and waits until it runs its command, or cannot.
+fn start(arguments: &[OsString]) -> io::Result<Pid> {
+    let [user, group, directory, command @ ..] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let (mut failed, tell_failure) = io::pipe()?;
+    let mut step = Command::new(OWN_BINARY);
+    step.arg(EXEC).arg(getpid().as_raw_pid().to_string()).arg(directory).args(command);
+    step.stdin(Stdio::from(OwnedFd::from(tell_failure))).process_group(0);
+    if let Some(group) = number(group) {
+        step.gid(group);
+    }
+    if let Some(user) = number(user) {
+        step.uid(user);
+    }
+    let worker = step.spawn()?.id();
+    // The other end of the failure's pipe, and of the output's, are the worker's alone.
+    drop(step);
+    let nowhere = File::options().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&nowhere)?;
+    rustix::stdio::dup2_stderr(&nowhere)?;
+    let mut failure = String::new();
+    failed.read_to_string(&mut failure)?;
+    if failure.is_empty() {
+        Ok(Pid::from_raw(worker as i32).expect("a child has a number"))
+    } else {
+        Err(io::Error::other(failure))
+    }
+}
+
+fn number(text: &OsStr) -> Option<u32> {
+    text.to_str()?.parse().ok()
+}
+
+/// Signals to the worker's group, by number, one a line. The end of the socket is the end of everything.
+fn listen(socket: UnixStream, unreaped: &Unreaped) {
+    for line in BufReader::new(socket).lines() {
+        let Some(signal) = line.ok().and_then(|line| Signal::from_named_raw(line.parse().ok()?)) else { break };
+        if let Some(worker) = *unreaped.lock() {
+            // Its group may have nobody any more whom this process may signal.
+            let _ = kill_process_group(worker, signal);
+        }
+    }
+    kill_all();
+}
+
+/// Until the process ends, which it does when nobody is left.
+fn kill_all() {
+    loop {
+        if tree::kill_descendants(getpid()) == 0 {
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+/// Everybody below, until nobody is left.
+fn reap(unreaped: &Unreaped, tell: &mut UnixStream) {
+    // Looks first, and takes under the lock: nobody signals a number that is free.
+    while let Ok(_) | Err(rustix::io::Errno::INTR) = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+        let mut unreaped = unreaped.lock();
+        let Ok(Some((process, status))) = wait(WaitOptions::NOHANG) else { continue };
+        if *unreaped == Some(process) {
+            *unreaped = None;
+            say(tell, &explain(status));
+        }
+    }
+}
+
+/// The bit of a wait status that says that a core was written.
+const CORE: i32 = 0x80;
+
+fn explain(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exited {code}"),
+        (None, Some(signal)) if status.as_raw() & CORE != 0 => format!("killed {signal} core"),
+        (None, signal) => format!("killed {}", signal.unwrap_or(0)),
+    }
+}
+
+/// Becomes the command. Who waits for it reads at the other end of stdin: nothing, or why it could not.
+fn execute(arguments: Vec<OsString>) -> ! {
+    let Ok(tell) = io::stdin().as_fd().try_clone_to_owned() else { exit(127) };
+    let error = match become_command(&arguments) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    let _ = File::from(tell).write_all(error.to_string().as_bytes());
+    exit(127)
+}
+
+fn become_command(arguments: &[OsString]) -> io::Result<std::convert::Infallible> {
+    let [keeper, directory, command, arguments @ ..] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have died before that was asked; then nobody would tell.
+    if getppid().map(|parent| parent.as_raw_pid() as u32) != number(keeper) {
+        return Err(io::Error::other("its keeper is gone"));
+    }
+    if !directory.is_empty() {
+        let named = |error| io::Error::other(format!("the directory {} cannot be entered: {error}", directory.display()));
+        env::set_current_dir(directory).map_err(named)?;
+    }
+    let error = Command::new(command).args(arguments).exec();
+    Err(io::Error::other(format!("{} cannot be run: {error}", command.display())))
+}
