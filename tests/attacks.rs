@@ -18,8 +18,10 @@
 //! | R04 R12 | large values in shared memory: processes are killed, descriptors are no memory, sockets lose descriptors | `sharing` |
 //! | R19 | a stuck subscriber among a thousand; one that is stopped, under each overload policy | `talks::stuck` |
 //! | R12 | of channels and topics: what is not one's own, lists without end, more subscriptions than there may be | `talks::refused` |
+//! | R05 R06 | who serves an object is killed, stopped, cut off; who calls is gone | `calls` |
 //! | R20 | the broker is told to stop amid all this | `stopping` |
 
+mod calls;
 mod consumer;
 mod crowds;
 mod floods;

@@ -1,5 +1,6 @@
 //! The command line as a stranger meets it: the real program, its output and its exit codes.
 
+mod calls;
 mod talks;
 
 use crate::harness::{BURSAR, Broker, eventually, signal_process, skip};

@@ -3,6 +3,8 @@
 //!
 //! docs/protocol.md is under test as well: its table of faults, its test vectors, and the client that it shows.
 
+mod shelf;
+
 use crate::harness::{self, Broker};
 use bursar_proto::Fault;
 use rustix::fs::{FlockOperation, flock};

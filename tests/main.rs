@@ -4,6 +4,7 @@
 
 mod attacks;
 mod cli;
+mod embedded;
 mod engine;
 #[allow(dead_code)] // not every test uses all of it
 mod harness;

@@ -1,11 +1,46 @@
 //! The console sessions of the README, run as they stand: `$ ` is a command of one shell, what follows is what it prints.
 
 use crate::harness::{BURSAR, Broker};
+use bursar::{Shared, blocking::Manager};
+use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     io::Write,
     path::Path,
     process::{Command, Stdio},
 };
+
+// The object of the README, which its console sessions call.
+
+/// What is in stock.
+#[bursar::shared]
+trait Shelf {
+    /// Takes some away, all or nothing; how many are left.
+    async fn reserve(&mut self, sku: String, #[shared(default = 1)] n: u32) -> Result<u32, OutOfStock>;
+    /// How many there are.
+    #[shared(idempotent)]
+    async fn level(&self, sku: String) -> u32;
+}
+
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("only {left} left")]
+struct OutOfStock {
+    left: u32,
+}
+
+struct Stock(BTreeMap<String, u32>);
+
+impl Shelf for Stock {
+    async fn reserve(&mut self, sku: String, n: u32) -> Result<u32, OutOfStock> {
+        let left = self.0.entry(sku).or_default();
+        *left = left.checked_sub(n).ok_or(OutOfStock { left: *left })?;
+        Ok(*left)
+    }
+
+    async fn level(&self, sku: String) -> u32 {
+        self.0.get(&sku).copied().unwrap_or(0)
+    }
+}
 
 #[test]
 fn the_readme_says_what_happens() {
@@ -30,6 +65,9 @@ fn the_readme_says_what_happens() {
 
 fn run(commands: &str) -> String {
     let broker = Broker::start();
+    let manager = Manager::connect(broker.unix(), broker.authkey()).unwrap();
+    let stock = Stock([("apple".to_owned(), 7)].into());
+    let _serving = manager.serve("shelf", Shared::new(stock)).start().unwrap();
     let path = format!("{}:{}", Path::new(BURSAR).parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh")
         .arg("-e")

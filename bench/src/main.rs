@@ -53,6 +53,8 @@ fn main() -> ExitCode {
     // The servers that are not installed programs are this program in another role.
     match std::env::args().nth(1).as_deref() {
         Some("serve") => return bursar_server::cli::run(),
+        Some(peers::calls::PROVIDER) => return ended(peers::calls::provide()),
+        Some(peers::calls::EMBEDDING) => return ended(peers::calls::embed()),
         Some(peers::echo::ROLE) => return ended(peers::echo::serve()),
         _ => {}
     }

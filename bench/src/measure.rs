@@ -1,6 +1,6 @@
 //! What is measured.
 
-use crate::peer::{Kind, Outcome, Peer, Shape, Style};
+use crate::peer::{Kind, Outcome, Peer, Place, Shape, Style};
 
 /// One line of figures.
 pub struct Measure {
@@ -174,6 +174,50 @@ pub const MEASURES: &[Measure] = &[
         most: 50_000,
         can: |kind| kind == Kind::Bursar,
         run: |peer, count| peer.lock_beside_get(count as usize),
+        targets: &[],
+    },
+    Measure {
+        name: "call of an object in the broker, beside a kv get (one core)",
+        unit: Unit::Times,
+        is_pinned: true,
+        is_once: false,
+        least: 200,
+        most: 50000,
+        can: |kind| kind == Kind::Bursar,
+        run: |peer, count| peer.call_beside_get(Place::Broker, count as usize, 1),
+        targets: &[],
+    },
+    Measure {
+        name: "call of an object in a process, beside a kv get (one core)",
+        unit: Unit::Times,
+        is_pinned: true,
+        is_once: false,
+        least: 200,
+        most: 50000,
+        can: |kind| kind == Kind::Bursar,
+        run: |peer, count| peer.call_beside_get(Place::Process, count as usize, 1),
+        targets: &[],
+    },
+    Measure {
+        name: "2000 calls in flight, object in the broker, beside kv gets",
+        unit: Unit::Times,
+        is_pinned: false,
+        is_once: false,
+        least: 4000,
+        most: 1000000,
+        can: |kind| kind == Kind::Bursar,
+        run: |peer, count| peer.call_beside_get(Place::Broker, count as usize, 2000),
+        targets: &[],
+    },
+    Measure {
+        name: "2000 calls in flight, object in a process, beside kv gets",
+        unit: Unit::Times,
+        is_pinned: false,
+        is_once: false,
+        least: 4000,
+        most: 1000000,
+        can: |kind| kind == Kind::Bursar,
+        run: |peer, count| peer.call_beside_get(Place::Process, count as usize, 2000),
         targets: &[],
     },
     Measure {

@@ -98,6 +98,15 @@ impl Kind {
     }
 }
 
+/// Where an object of one's own is served.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Place {
+    /// In the program that embeds the broker.
+    Broker,
+    /// In a process of its own.
+    Process,
+}
+
 /// How many work on one queue, and how.
 #[derive(Clone, Copy)]
 pub struct Shape {
@@ -133,6 +142,10 @@ pub trait Peer {
     }
     /// An uncontended acquire and release of a lock, as a multiple of reading a key: medians of calls that take turns.
     fn lock_beside_get(&mut self, _count: usize) -> Outcome<f64> {
+        not_asked()
+    }
+    /// A call of an object, as a multiple of reading a key: medians of calls that take turns, or times with so many in flight.
+    fn call_beside_get(&mut self, _place: Place, _count: usize, _in_flight: usize) -> Outcome<f64> {
         not_asked()
     }
     /// From the first publish until the last subscriber has all messages.

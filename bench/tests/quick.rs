@@ -14,7 +14,7 @@ fn bench(arguments: &[&str]) -> (bool, String, String) {
 fn every_measure_gives_a_figure() {
     let (is_success, said, errors) = bench(&[]);
     assert!(is_success, "{said}\n{errors}");
-    assert_eq!(said.matches("\n  bursar ").count(), 12, "{said}");
+    assert_eq!(said.matches("\n  bursar ").count(), 16, "{said}");
     assert_eq!(said.matches("\n  tokio echo ").count(), 1, "{said}");
     assert_eq!(errors, "");
 }

@@ -52,6 +52,11 @@ pub use channel::{Channel, ChannelBuilder, End, Listener, Messages};
 pub use message::{Answers, Received, Replies, Subscription};
 pub use topic::{DecidedTopic, Subscribe, Subscriber, Topic, TopicBuilder, TopicEvent};
 
+mod object;
+mod reference;
+
+pub use object::{Client, Incoming, Object, ObjectBuilder, Request, Serve, Serving};
+
 mod array;
 mod list;
 mod mirror;
@@ -70,7 +75,7 @@ pub use value::Value;
 
 use crate::{
     AuthKey, Connector, Described, Error, IntoAddress, ListFilter, Payload, Raw, Result, State, Waits, array::Number,
-    channel::EndUri, proto::v1,
+    channel::EndUri, object::IntoService, proto::v1,
 };
 use std::{
     pin::pin,
@@ -249,6 +254,16 @@ impl Manager {
     /// Names a topic whose messages stay bytes.
     pub fn raw_topic(&self, name: &str) -> TopicBuilder<Raw> {
         self.topic(name)
+    }
+
+    /// Names an object of one's own, to call its methods; see [`bursar::Manager::object`](crate::Manager::object).
+    pub fn object(&self, name: &str) -> ObjectBuilder {
+        self.inner.object(name).into()
+    }
+
+    /// Makes this program a provider of a named object; nothing happens before [`start`](Serve::start).
+    pub fn serve<C>(&self, name: &str, object: impl IntoService<C>) -> Serve {
+        self.inner.serve(name, object).in_threads().into()
     }
 
     /// Which objects there are.

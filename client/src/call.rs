@@ -58,7 +58,8 @@ macro_rules! verbs {
 
 verbs!(Registry registry: Open OpenRequest OpenReply "objects.open" (name), List ListRequest ListReply "objects.list" (none),
     Describe DescribeRequest DescribeReply "objects.describe", Delete DeleteRequest DeleteReply "objects.delete",
-    Status StatusRequest StatusReply "status" (none), Waits WaitsRequest WaitsReply "objects.waits");
+    Status StatusRequest StatusReply "status" (none), Waits WaitsRequest WaitsReply "objects.waits",
+    Close CloseRequest CloseReply "objects.close");
 verbs!(Queue queue: Put PutRequest PutReply "queue.put", Get GetRequest GetReply "queue.get", Done DoneRequest DoneReply "queue.done",
     Return ReturnRequest ReturnReply "queue.return", Park ParkRequest ParkReply "queue.park",
     Unpark UnparkRequest UnparkReply "queue.unpark", Discard DiscardRequest DiscardReply "queue.discard",

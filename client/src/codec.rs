@@ -54,35 +54,59 @@ impl<B: Into<Bytes>> From<B> for Raw {
     }
 }
 
-/// What an object can hold: every type that serde can write and read (as MessagePack), [`Json`] of one (as JSON), or [`Raw`].
+/// What can be written: every type that serde can write (as MessagePack), a borrowed one such as `str` too, [`Json`] of one (as JSON), or
+/// [`Raw`]. It is what arguments and answers of calls have to be; what an object holds is read as well, and is a [`Payload`].
 ///
-/// Reading takes MessagePack and JSON alike, so that Rust, Python and the command line can share an object. A struct is written
-/// with its field names. `Vec<u8>` is a list of numbers to serde: for plain bytes use [`Raw`] or a type with `serde_bytes`.
-pub trait Payload: Sized {
+/// ```
+/// use bursar::{Encode, Payload};
+/// let raw = "apple".encode()?; // a `str` can be written,
+/// assert_eq!(String::decode(raw)?, "apple"); // and is read as a `String`
+/// # Ok::<(), bursar::CodecError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` cannot be written for other processes",
+    note = "derive `serde::Serialize` for it"
+)]
+pub trait Encode {
     /// The bytes of a value.
     fn encode(&self) -> Result<Raw, CodecError>;
-    /// The value of bytes; an error when they are of another codec or shape.
-    fn decode(raw: Raw) -> Result<Self, CodecError>;
 }
 
-impl<T: Serialize + DeserializeOwned> Payload for T {
+impl<T: Serialize + ?Sized> Encode for T {
     fn encode(&self) -> Result<Raw, CodecError> {
         match rmp_serde::to_vec_named(self) {
             Ok(data) => Ok(Raw { data: data.into(), codec: Raw::MESSAGEPACK }),
             Err(error) => Err(CodecError::encoding::<T>(Raw::MESSAGEPACK, error.to_string())),
         }
     }
+}
 
+impl Encode for Raw {
+    fn encode(&self) -> Result<Raw, CodecError> {
+        Ok(self.clone())
+    }
+}
+
+/// What an object can hold: every type that serde can write and read (as MessagePack), [`Json`] of one (as JSON), or [`Raw`].
+///
+/// Reading takes MessagePack and JSON alike, so that Rust, Python and the command line can share an object. A struct is written
+/// with its field names. `Vec<u8>` is a list of numbers to serde: for plain bytes use [`Raw`] or a type with `serde_bytes`.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` cannot travel to other processes",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; what it holds has to be its own"
+)]
+pub trait Payload: Encode + Sized {
+    /// The value of bytes; an error when they are of another codec or shape.
+    fn decode(raw: Raw) -> Result<Self, CodecError>;
+}
+
+impl<T: Serialize + DeserializeOwned> Payload for T {
     fn decode(raw: Raw) -> Result<T, CodecError> {
         decode(&raw)
     }
 }
 
 impl Payload for Raw {
-    fn encode(&self) -> Result<Raw, CodecError> {
-        Ok(self.clone())
-    }
-
     fn decode(raw: Raw) -> Result<Raw, CodecError> {
         Ok(raw)
     }
@@ -91,7 +115,7 @@ impl Payload for Raw {
 /// A value that is written as JSON, for readers that know only that: `Queue<Json<Job>>`.
 ///
 /// ```
-/// use bursar::{Json, Payload};
+/// use bursar::{Encode, Json};
 /// assert_eq!(Json(vec![1, 2]).encode()?.data, "[1,2]");
 /// # Ok::<(), bursar::CodecError>(())
 /// ```
@@ -106,14 +130,16 @@ impl<T> Deref for Json<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned> Payload for Json<T> {
+impl<T: Serialize> Encode for Json<T> {
     fn encode(&self) -> Result<Raw, CodecError> {
         match serde_json::to_vec(&self.0) {
             Ok(data) => Ok(Raw { data: data.into(), codec: Raw::JSON }),
             Err(error) => Err(CodecError::encoding::<T>(Raw::JSON, error.to_string())),
         }
     }
+}
 
+impl<T: Serialize + DeserializeOwned> Payload for Json<T> {
     fn decode(raw: Raw) -> Result<Json<T>, CodecError> {
         decode(&raw).map(Json)
     }
@@ -140,7 +166,7 @@ pub struct CodecError {
 }
 
 impl CodecError {
-    fn encoding<T>(codec: u32, problem: String) -> CodecError {
+    fn encoding<T: ?Sized>(codec: u32, problem: String) -> CodecError {
         CodecError { codec, name: type_name::<T>(), encoding: true, problem }
     }
 

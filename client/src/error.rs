@@ -3,7 +3,7 @@
 //! A *fault* is the broker's refusal, from the numbered table in [`Fault`]; an *error* is everything that can come back from a
 //! call, faults included.
 
-use crate::{channel::UriError, codec::CodecError};
+use crate::{channel::UriError, codec::CodecError, object::Failed};
 use bursar_proto::{AddressError, Fault, KeyError};
 use std::{io, path::PathBuf};
 
@@ -101,6 +101,10 @@ pub enum Error {
         /// What it answered, and what was expected.
         problem: String,
     },
+    /// A method of an object of one's own failed, with an error that its caller's types do not know. See
+    /// [`CallError::Other`](crate::object::CallError::Other).
+    #[error("{}: {}", .0.kind, .0.message)]
+    Failed(Box<Failed>),
     /// The session's thread could not be started.
     #[error("the session's thread could not be started: {0}")]
     Thread(#[source] io::Error),
@@ -161,6 +165,7 @@ impl Error {
             Error::Codec { object, source } => Error::Codec { object: object.clone(), source: source.clone() },
             Error::Forked { connected, current } => Error::Forked { connected: *connected, current: *current },
             Error::Protocol { problem } => Error::Protocol { problem: problem.clone() },
+            Error::Failed(failed) => Error::Failed(failed.clone()),
             other => Error::protocol(other.to_string()),
         }
     }
@@ -199,8 +204,14 @@ impl Error {
             Error::Fault(refusal) => refusal.fault.has_no_side_effects(),
             Error::Lost(ended) => !ended.may_have_happened,
             Error::Codec { source, .. } => source.is_encoding(),
-            Error::Protocol { .. } => false,
+            Error::Protocol { .. } | Error::Failed(_) => false,
             _ => true,
         }
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Error {
+        Error::Failed(Box::new(failed))
     }
 }

@@ -3,7 +3,9 @@
 //! A [`Manager`] connects to the broker; from it come the objects: [`Queue`], a joinable queue whose items outlive the workers that
 //! fetch them; [`Kv`], a map with revisions, expiry and watches; [`Counter`]; what is held by one or few at a time, [`Lock`],
 //! [`RwLock`], [`Semaphore`] and [`Condition`]; what is waited for, [`Event`], [`Latch`] and [`Barrier`]; and what processes talk
-//! through, [`Channel`] and [`Topic`]. [`blocking`] is the same for programs without `async`.
+//! through, [`Channel`] and [`Topic`]. Objects of one's own begin with the attribute [`shared`] on a trait: [`Manager::serve`] makes this
+//! process their provider, and any other calls them by the client that the attribute makes, or by name, as an [`Object`]. [`blocking`] is
+//! the same for programs without `async`.
 //!
 //! ```
 //! # let broker = bursar_server::testing::TestBroker::start();
@@ -43,7 +45,7 @@ mod session;
 
 pub use bursar_proto as proto;
 pub use bursar_proto::{Address, AddressError, AuthKey, Fault, KeyError, Name, Wait};
-pub use codec::{CodecError, Json, Payload, Raw};
+pub use codec::{CodecError, Encode, Json, Payload, Raw};
 pub use connect::{BoxIo, Connector, Io};
 pub use error::{Error, Refusal, Result, SessionEnded};
 pub use manager::{Builder, IntoAddress, Manager, State, StateWatch};
@@ -67,6 +69,10 @@ pub use objects::{
     message::{Answers, Failure, Message, Outcome, Received, Replies, Subscription},
     topic::{self, Topic},
 };
+// Objects of one's own.
+#[doc = include_str!("objects/object/shared.md")]
+pub use bursar_macros::shared;
+pub use objects::object::{self, CallError, Object, Service, Serving, Shared};
 // Lists, values, transactions, and who waits.
 pub use objects::{
     array::{self, Array},

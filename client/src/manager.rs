@@ -5,8 +5,8 @@ use crate::{
     connect::{Connector, Target},
     environment,
     objects::{
-        array, barrier, channel, condition, counter, event, kv, latch, list, lock, namespace, queue, registry::Objects, rwlock,
-        semaphore, topic,
+        array, barrier, channel, condition, counter, event, kv, latch, list, lock, namespace, object, queue, registry::Objects,
+        rwlock, semaphore, topic,
     },
     session::{self, Config, Session},
 };
@@ -285,6 +285,18 @@ impl Manager {
     /// Names a topic whose messages stay bytes.
     pub fn raw_topic(&self, name: &str) -> topic::Builder<Raw> {
         self.topic(name)
+    }
+
+    /// Names an object of one's own, to call its methods; nothing happens before one of the builder's `open` verbs. See
+    /// [`Object`](crate::Object).
+    pub fn object(&self, name: &str) -> object::Builder {
+        object::Builder::new(self.clone(), name)
+    }
+
+    /// Makes this program a provider of a named object; nothing happens before [`start`](object::Serve::start). Several under one name
+    /// share the calls by free capacity. See [`Object`](crate::Object) for an example.
+    pub fn serve<C>(&self, name: &str, object: impl object::IntoService<C>) -> object::Serve {
+        object::Serve::new(self.clone(), name, object)
     }
 
     /// Which objects there are.

@@ -16,21 +16,24 @@ pub mod list;
 pub mod lock;
 pub mod message;
 pub mod namespace;
+pub mod object;
 mod opened;
 pub mod queue;
+pub(crate) mod reference;
 pub(crate) mod registry;
 pub mod rwlock;
 pub mod semaphore;
 pub(crate) mod slice;
 pub mod topic;
 pub mod txn;
+pub(crate) mod usage;
 pub(crate) mod value;
 pub mod waits;
 
 pub(crate) use fence::Fence;
 
 use crate::{
-    CodecError, Error, Manager, Payload, Raw, Result,
+    CodecError, Encode, Error, Manager, Payload, Raw, Result,
     call::{self, Verb},
 };
 use bursar_proto::{Fault, Name, kind_of, limits, v1};
@@ -41,6 +44,7 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
+use usage::Usage;
 
 /// One object of one epoch, as this session opened it.
 #[derive(Clone, Debug)]
@@ -56,6 +60,7 @@ struct Opened {
     name: Name,
     epoch: u64,
     created: bool,
+    _usage: Option<Usage>,
 }
 
 /// What a builder asks for.
@@ -85,15 +90,21 @@ impl Wanted {
         let Wanted { manager, name, ephemeral } = self;
         let name: Name = name.parse().map_err(|fault| Error::refused(fault, v1::registry::OpenRequest::CALL, &name))?;
         let wanted = v1::registry::Options { kind: Some(options) };
+        let expected_kind = kind_name(Some(&wanted));
         // `Open` takes the object as it is; only its kind has to be the handle's, which the reply tells.
         let options = (mode != v1::registry::Mode::Open).then_some(wanted);
         let request = v1::registry::OpenRequest { name: name.to_string(), mode: mode.into(), options, ephemeral };
-        let v1::registry::OpenReply { epoch, created, options: actual } = call::call(manager.session(), request).await?;
-        let (expected_kind, actual_kind) = (kind_name(Some(&wanted)), kind_name(actual.as_ref()));
+        let mut usage = Usage::begin(manager.session(), &name, expected_kind);
+        let reply = call::call(manager.session(), request).await;
+        if let Some(usage) = &mut usage {
+            usage.is_ephemeral = reply.as_ref().is_ok_and(|reply| reply.ephemeral);
+        }
+        let v1::registry::OpenReply { epoch, created, options: actual, ephemeral: _ } = reply?;
+        let actual_kind = kind_name(actual.as_ref());
         if actual_kind != expected_kind {
             return Err(mismatch(name.as_str(), "kind", expected_kind, actual_kind));
         }
-        let opened = Arc::new(Opened { manager, name, epoch, created });
+        let opened = Arc::new(Opened { manager, name, epoch, created, _usage: usage });
         Ok((Handle { opened, fence: None }, actual.unwrap_or_default()))
     }
 }
@@ -106,6 +117,12 @@ pub(crate) fn mismatch(name: &str, what: &str, expected: &str, actual: &str) -> 
 }
 
 impl Handle {
+    /// Of an object that somebody else has opened, before the broker is told that this session opens it, too.
+    pub fn of(manager: Manager, name: Name, epoch: u64, kind: &str) -> Handle {
+        let usage = Usage::begin(manager.session(), &name, kind);
+        Handle { opened: Arc::new(Opened { manager, name, epoch, created: false, _usage: usage }), fence: None }
+    }
+
     pub fn name(&self) -> &str {
         self.opened.name.as_str()
     }
@@ -166,7 +183,7 @@ impl Handle {
     }
 
     /// The bytes of a value, within the broker's limit.
-    pub fn encode<T: Payload>(&self, value: &T, call: &'static str) -> Result<Raw> {
+    pub fn encode<T: Encode + ?Sized>(&self, value: &T, call: &'static str) -> Result<Raw> {
         let raw = value.encode().map_err(|source| self.codec_error(source))?;
         let limit = self.manager().session().payload_bytes_max();
         let size = raw.data.len() as u64;
@@ -177,8 +194,9 @@ impl Handle {
         Ok(raw)
     }
 
+    /// The value of bytes. Handles in it become live by this session.
     pub fn decode<T: Payload>(&self, raw: Raw) -> Result<T> {
-        T::decode(raw).map_err(|source| self.codec_error(source))
+        reference::within(self.manager(), || T::decode(raw)).map_err(|source| self.codec_error(source))
     }
 
     pub fn codec_error(&self, source: CodecError) -> Error {

@@ -14,7 +14,7 @@ mod live;
 mod outbox;
 mod side;
 
-use crate::{Error, Result, State, error::SessionEnded};
+use crate::{Error, Result, State, error::SessionEnded, objects::usage::Usages};
 use bursar_memory::{Hello, Scattered, SideSocket};
 use bursar_proto::{Fault, frame::ClientFrame, v1};
 use bytes::Bytes;
@@ -50,6 +50,8 @@ pub(crate) struct Session {
     closing: Notify,
     /// Leases, and grants of locks, that the program holds in its hands.
     held: AtomicUsize,
+    /// Which names the program has opened, and how often.
+    usages: Usages,
     /// The process that connected.
     pid: u32,
 }
@@ -75,6 +77,7 @@ impl Session {
             state: watch::Sender::new(State::Connected),
             closing: Notify::new(),
             held: AtomicUsize::new(0),
+            usages: Usages::default(),
             pid: std::process::id(),
         }
     }
@@ -89,6 +92,10 @@ impl Session {
 
     pub fn id(&self) -> u64 {
         self.identity.lock().as_ref().map_or(0, |identity| identity.session_id)
+    }
+
+    pub fn usages(&self) -> &Usages {
+        &self.usages
     }
 
     pub fn payload_bytes_max(&self) -> u64 {

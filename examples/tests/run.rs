@@ -309,3 +309,58 @@ fn a_chat_with_those_who_came_before() {
     let before = "| ann: is anybody here?\n| bob: yes\n| ann has left\n| bob has left\n";
     assert_eq!(late, format!("you are in lobby; /quit leaves\n{before}"));
 }
+
+#[test]
+fn a_counter_that_one_process_serves_and_others_call() {
+    const COUNTER: &str = env!("CARGO_BIN_EXE_counter");
+    let broker = TestBroker::start();
+    let mut provider = Running::start(example(COUNTER, &[], &broker));
+    let mut lines = BufReader::new(provider.child().stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "serving sum");
+    assert_eq!(run(example(COUNTER, &["5"], &broker)), "5\n");
+    assert_eq!(run(example(COUNTER, &["37"], &broker)), "42\n");
+    provider.interrupt();
+    assert_eq!(lines.next(), None);
+    assert_eq!(provider.finish(), "");
+}
+
+/// Three buyers take two of seven apples at a time.
+#[test]
+fn an_inventory_in_the_process_of_its_broker() {
+    let said = run(alone(env!("CARGO_BIN_EXE_inventory"), &[]));
+    assert_says(&said, &["on the shelf: {\"apple\": 7, \"pear\": 5}\n", "6 of 7 apples are sold\n"]);
+    for left in [5, 3, 1] {
+        assert_eq!(said.matches(&format!(" has got 2 of apple, {left} are left\n")).count(), 1, "{said}");
+    }
+    for buyer in ["ann", "ben", "eve"] {
+        assert_says(&said, &[&format!("{buyer} goes home: 1 left\n")]);
+    }
+    assert!(said.ends_with("on the shelf: {\"apple\": 1, \"pear\": 5}\n"), "{said}");
+}
+
+/// One of the workers is killed, and what it had under way is answered by the others.
+#[test]
+fn a_model_of_which_a_worker_is_killed() {
+    let broker = TestBroker::start();
+    let said = run(example(env!("CARGO_BIN_EXE_model"), &["--workers", "3", "--questions", "300"], &broker));
+    assert_says(&said, &["killing worker 0\n", "62 of the numbers below 300 are prime; "]);
+    let answered = |worker| {
+        let line = said.lines().find_map(|line| line.strip_prefix(&format!("worker {worker} has answered ")));
+        line.map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    assert_eq!((0..3).map(answered).sum::<u32>(), 300, "{said}");
+    assert!(answered(1) + answered(2) >= 200, "{said}");
+}
+
+#[test]
+fn a_kind_of_ones_own_gives_back_what_a_session_held() {
+    let said = run(alone(env!("CARGO_BIN_EXE_own_kind"), &[]));
+    let seats = "Ada has seat 1\nCharles has seat 2\n";
+    assert_eq!(said, format!("{seats}Bob waits, and Ada's program ends: her session gives back what it has\nBob has seat 1\n"));
+}
+
+#[test]
+fn tickets_of_a_kind_and_baskets_of_a_factory_of_ones_own() {
+    let said = run(alone(env!("CARGO_BIN_EXE_tickets"), &[]));
+    assert_eq!(said, "ann has [1, 2]\nben has [3, 4]\n0 baskets are left\n");
+}

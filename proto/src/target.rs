@@ -72,7 +72,8 @@ macro_rules! kinds {
             let pairs = inner.split(',').filter_map(|pair| pair.split_once(':'));
             // A field whose name is a keyword is raw in Rust only.
             let field_name = |field: &str| field.trim().trim_start_matches("r#").to_owned();
-            pairs.map(|(field, value)| (field_name(field), value.trim().to_owned())).collect()
+            let text_of = |value: &str| value.trim().trim_matches('"').to_owned();
+            pairs.map(|(field, value)| (field_name(field), text_of(value))).collect()
         }
     };
 }

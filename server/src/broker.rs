@@ -1,19 +1,20 @@
 //! The broker: where all rooms are put together, started and stopped.
 //!
 //! ```text
-//! start: keys, objects, listeners ─► serving ─► stop: GoingAway, nobody waits ─► grace ─► cut ─► gone
+//! start: keys, objects, listeners ─► serving ─► stop: GoingAway, nobody begins to wait ─► grace ─► cut ─► gone
 //! ```
 
 use crate::{
     auth::{AuthService, Keyring},
     clock::Clock,
-    config::Config,
+    config::{self, Config, KeyFile, RuntimeDirError},
     objects::{agenda::Agenda, door::Door, host::World, kind::SessionId, registry::Registry},
+    own::{self, Additions, Residents},
     sessions::{SessionsService, Settings, Table, Unary},
     transport::{self, BindError, Listener, PartialBytes, Server},
 };
 use bursar_proto::{
-    Address, AuthKey, Fault, KeyError, limits,
+    Address, AuthKey, Fault, KeyError, authkey, limits,
     v1::{
         array::array_server::ArrayServer, auth_server::AuthServer, barrier::barrier_server::BarrierServer,
         channel::channel_server::ChannelServer, condition::condition_server::ConditionServer,
@@ -25,7 +26,7 @@ use bursar_proto::{
         txn::txn_server::TxnServer,
     },
 };
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{io::DuplexStream, sync::mpsc, task::JoinSet};
 use tonic::service::Routes;
 use tonic_health::{
@@ -50,6 +51,12 @@ pub enum ServeError {
     Bind(#[from] BindError),
     #[error("the object {name:?} cannot be declared: {fault}")]
     Declared { name: String, fault: Fault },
+    #[error("the object {name:?} cannot be registered: {problem}")]
+    Registered { name: String, problem: String },
+    #[error("the kind {name:?} cannot be added: {problem}")]
+    OwnKind { name: String, problem: String },
+    #[error(transparent)]
+    RuntimeDir(#[from] RuntimeDirError),
     #[error("cannot listen for signals: {0}")]
     Signals(io::Error),
 }
@@ -60,6 +67,8 @@ pub struct Broker {
     addresses: Vec<Address>,
     memory: mpsc::Sender<DuplexStream>,
     health: HealthReporter,
+    /// Objects that this process itself serves.
+    residents: Residents,
     tasks: JoinSet<()>,
     grace: Duration,
 }
@@ -89,16 +98,25 @@ impl Broker {
 
     /// As [`Broker::start`], with keys that are not in files.
     pub async fn start_with_keys(config: Config, keys: Vec<AuthKey>) -> Result<Broker, ServeError> {
+        Broker::start_with(config, keys, Additions::default()).await
+    }
+
+    /// A broker with objects and kinds of one's own.
+    pub fn builder() -> own::Builder {
+        own::Builder::default()
+    }
+
+    pub(crate) async fn start_with(config: Config, keys: Vec<AuthKey>, additions: Additions) -> Result<Broker, ServeError> {
         raise_descriptor_limit();
         check_weak_keys(&config, &keys)?;
         let clock = Clock::start();
         let boot_epoch = clock.epoch().0;
-        let keyring = Arc::new(Keyring::new(keys, boot_epoch));
+        let keyring = Arc::new(Keyring::new(keys.clone(), boot_epoch));
         let agenda = Arc::new(Agenda::default());
         let world = Arc::new(World::new(clock.clone(), agenda.clone(), None, config.limits.payload_bytes));
-        let registry = Registry::new(world, config.limits.objects);
+        let registry = Registry::new(world, config.limits.objects).with_own_kinds(additions.kinds()?);
         for declared in &config.objects {
-            declare(&registry, declared.name.as_str(), declared.options)?;
+            declare(&registry, declared.name.as_str(), declared.options.clone())?;
         }
         let door = Arc::new(Door::new(registry));
         let settings = Settings {
@@ -116,7 +134,6 @@ impl Broker {
         }
         let addresses = listeners.iter().filter_map(Listener::address).collect();
         let (memory, streams) = mpsc::channel(16);
-        listeners.push(Listener::Memory(streams));
         let (health, health_service) = tonic_health::server::health_reporter();
         let server = Server::new(
             connection_limits(&config),
@@ -129,10 +146,13 @@ impl Broker {
         let mut tasks = JoinSet::new();
         tasks.spawn(agenda.run(clock));
         tasks.spawn(table.watch_silence());
+        tasks.spawn(server.clone().accept(Listener::Memory(streams)));
+        // Before anybody else comes: whoever finds the broker finds its objects.
+        let residents = additions.move_in(server.table.door.clone(), MemoryConnector(memory.clone()), &keys).await?;
         for listener in listeners {
             tasks.spawn(server.clone().accept(listener));
         }
-        Ok(Broker { server, addresses, memory, health, tasks, grace: config.limits.shutdown_grace })
+        Ok(Broker { server, addresses, memory, health, residents, tasks, grace: config.limits.shutdown_grace })
     }
 
     /// Where it listens; ports that the system chose are written out.
@@ -150,16 +170,21 @@ impl Broker {
         self.server.table.lose(id);
     }
 
-    /// Stops: sessions are told, whoever waits is answered, clients get the grace to finish, then connections are cut.
+    /// Stops: sessions are told, whoever waits is answered, clients and the methods that run get the grace to finish, then connections
+    /// are cut.
     pub async fn stop(mut self) {
-        let Broker { server, health, tasks, grace, .. } = &mut self;
+        let Broker { server, health, residents, tasks, grace, .. } = &mut self;
         tracing::info!(sessions = server.table.count(), ?grace, "stopping");
         health.set_service_status("", ServingStatus::NotServing).await;
         server.table.going_away(*grace);
         server.stopping.cancel();
         server.table.door.close();
         server.tasks.close();
-        if tokio::time::timeout(*grace, server.tasks.wait()).await.is_err() {
+        let finished = async {
+            residents.finish().await;
+            server.tasks.wait().await;
+        };
+        if tokio::time::timeout(*grace, finished).await.is_err() {
             tracing::info!(sessions = server.table.count(), "the grace is over: cutting what is left");
         }
         server.stopped.cancel();
@@ -172,15 +197,24 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.server.stopping.cancel();
         self.server.stopped.cancel();
+        self.residents.evict();
     }
 }
 
 /// Runs a broker until SIGTERM or ctrl-c; a second signal stops it at once. `started` is told where it listens.
 pub async fn serve(config: Config, started: impl FnOnce(&[Address])) -> Result<(), ServeError> {
+    serve_until_signal(Broker::start(config), started).await
+}
+
+/// As [`serve`], whatever the broker is made of.
+pub(crate) async fn serve_until_signal(
+    starting: impl Future<Output = Result<Broker, ServeError>>,
+    started: impl FnOnce(&[Address]),
+) -> Result<(), ServeError> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
-    let broker = Broker::start(config).await?;
+    let broker = starting.await?;
     started(broker.addresses());
     tokio::select! {
         _ = terminate.recv() => {}
@@ -194,7 +228,33 @@ pub async fn serve(config: Config, started: impl FnOnce(&[Address])) -> Result<(
     Ok(())
 }
 
-fn read_keys(config: &Config) -> Result<Vec<AuthKey>, ServeError> {
+/// Where nothing was said: the socket and the key in the runtime directory. The key is made if there is none.
+pub(crate) fn fill(config: &mut Config, needs_key: bool) -> Result<(), ServeError> {
+    let needs_key = needs_key && config.keys.is_empty();
+    if !config.listen.is_empty() && !needs_key {
+        return Ok(());
+    }
+    let directory = config::runtime_dir()?;
+    if config.listen.is_empty() {
+        config.listen.push(Address::Unix(config::default_socket(&directory)));
+    }
+    if needs_key {
+        let path = config::default_authkey(&directory);
+        make_key(&path)?;
+        config.keys.push(KeyFile { id: authkey::DEFAULT_KEY_ID.into(), path });
+    }
+    Ok(())
+}
+
+/// A key that is there already is kept; whether it may be used is found out when it is read.
+fn make_key(path: &Path) -> Result<(), KeyError> {
+    match AuthKey::generate(path) {
+        Err(KeyError::Write { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+pub(crate) fn read_keys(config: &Config) -> Result<Vec<AuthKey>, ServeError> {
     let read = |file: &crate::config::KeyFile| {
         let key = if config.allow_weak_key { AuthKey::weak_from_file(&file.path) } else { AuthKey::from_file(&file.path) };
         key.map(|key| key.with_id(&file.id))
@@ -298,4 +358,20 @@ fn routes(keyring: Arc<Keyring>, table: Arc<Table>, health: HealthServer<impl He
         .add_service(health)
         .add_service(reflection)
         .prepare()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("authkey");
+        make_key(&path).unwrap();
+        let first = std::fs::read(&path).unwrap();
+        make_key(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), first);
+        assert!(make_key(&directory.path().join("no/authkey")).is_err());
+    }
 }

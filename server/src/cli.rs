@@ -5,11 +5,13 @@
 
 mod array;
 mod barrier;
+mod call;
 mod channel;
 mod child;
 mod condition;
 mod connect;
 mod counter;
+mod describe;
 mod event;
 mod failure;
 mod input;
@@ -73,6 +75,8 @@ enum Command {
     Array(array::Args),
     Channel(channel::Args),
     Topic(topic::Args),
+    Call(call::Args),
+    Describe(describe::Args),
     Waits(waits::Args),
     Why(why::Args),
     /// Print a completion script for a shell
@@ -136,6 +140,8 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Array(args) => array::run(args),
         Command::Channel(args) => channel::run(args),
         Command::Topic(args) => topic::run(args),
+        Command::Call(args) => call::run(args),
+        Command::Describe(args) => describe::run(args),
         Command::Waits(args) => waits::run(args),
         Command::Why(args) => why::run(args),
         Command::Completions { shell } => {

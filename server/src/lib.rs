@@ -1,5 +1,9 @@
 //! The broker of bursar, as a library: to embed it, and for the binary `bursar`.
 //!
+//! A program that embeds it puts it together with [`Broker::builder`]: configuration, keys, and what is its own, as [`own`] has it. Those are
+//! objects that are served from within this process, factories of such objects, and kinds, whose state is kept as that of the built-in ones.
+//! Clients find no difference: they connect, or get a [`connector`](Broker::connector) that needs no socket.
+//!
 //! The rooms and what each may know stand in `ARCHITECTURE.md`.
 
 pub mod auth;
@@ -10,8 +14,9 @@ pub mod config;
 pub mod engine;
 mod faults;
 pub mod objects;
+pub mod own;
 pub mod sessions;
 pub mod testing;
 pub mod transport;
 
-pub use broker::Broker;
+pub use broker::{Broker, ServeError};

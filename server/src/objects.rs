@@ -21,6 +21,7 @@ pub mod list;
 pub mod lock;
 pub mod message;
 pub mod object;
+pub mod own;
 pub mod page;
 pub mod queue;
 pub mod registry;
@@ -33,6 +34,6 @@ pub mod steps;
 pub mod topic;
 pub mod transaction;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 pub mod value;
 pub mod waits;

@@ -1,7 +1,7 @@
 //! A broker for tests, examples in the documentation, and first tries: on a Unix socket in a directory of its own, with a fresh
 //! key, in threads of this process. It is gone when it is dropped.
 
-use crate::{Broker, broker::MemoryConnector, config::Config, objects::kind::SessionId};
+use crate::{Broker, broker::MemoryConnector, config::Config, objects::kind::SessionId, own};
 use bursar_proto::{Address, AuthKey};
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
@@ -26,6 +26,15 @@ impl TestBroker {
 
     /// As [`TestBroker::start`], with another configuration.
     pub fn start_with(configure: impl FnOnce(&mut Config)) -> TestBroker {
+        TestBroker::build(configure, |builder| builder)
+    }
+
+    /// As [`TestBroker::start`], with objects and kinds of one's own.
+    pub fn start_building(build: impl FnOnce(own::Builder) -> own::Builder) -> TestBroker {
+        TestBroker::build(|_| {}, build)
+    }
+
+    fn build(configure: impl FnOnce(&mut Config), build: impl FnOnce(own::Builder) -> own::Builder) -> TestBroker {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let key_file = directory.path().join("authkey");
         let key = AuthKey::generate(&key_file).expect("a key can be written there");
@@ -36,7 +45,7 @@ impl TestBroker {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime can be started");
         let broker = runtime
-            .block_on(Broker::start_with_keys(config, vec![key.clone()]))
+            .block_on(build(Broker::builder().config(config).key(key.clone())).start())
             .unwrap_or_else(|error| panic!("the broker starts: {error}"));
         let [address, tcp] = [0, 1].map(|at| broker.addresses()[at].to_string());
         let broker = Some(broker);

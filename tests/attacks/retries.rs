@@ -6,13 +6,13 @@ use super::{
 };
 use crate::harness::{Broker, PATIENCE, figure};
 use bursar::{
-    Kv, Manager, Queue,
+    Kv, Manager, Queue, Serving,
     proto::v1::{
-        self, answer::Reply, array, barrier, call, channel, condition, counter, event, kv, latch, list, lock, queue, registry,
-        rwlock, semaphore, topic, txn,
+        self, answer::Reply, array, barrier, call, channel, condition, counter, event, kv, latch, list, lock, object, queue,
+        registry, rwlock, semaphore, topic, txn,
     },
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::time::timeout;
 
 /// A verb that changes something: the name of its rpc, and the command for an object of a name.
@@ -44,6 +44,8 @@ macro_rules! cases {
         } ),*]
     };
 }
+
+mod served;
 
 /// A queue as [`prepare`] leaves it has item 1 leased under lease 1 (buffered), item 2 ready, item 3 parked.
 fn queue_cases() -> Vec<Case> {
@@ -196,11 +198,16 @@ fn registry_cases() -> Vec<Case> {
     };
     let delete =
         |name: &str, _| registry_command(registry::command::Verb::Delete(registry::DeleteRequest { object: object(name) }));
+    let close = |name: &str, _| registry_command(registry::command::Verb::Close(registry::CloseRequest { object: object(name) }));
     vec![
         Case { rpc: "/bursar.v1.registry.Registry/Open", command: create },
         Case { rpc: "/bursar.v1.registry.Registry/Delete", command: delete },
+        Case { rpc: CLOSE, command: close },
     ]
 }
+
+/// For an ephemeral object, which goes with it.
+const CLOSE: &str = "/bursar.v1.registry.Registry/Close";
 
 /// Rpcs that change nothing, or are the session itself.
 const READS: &[&str] = &[
@@ -222,6 +229,7 @@ const READS: &[&str] = &[
     "/bursar.v1.array.Array/Get",
     "/bursar.v1.channel.Channel/Stats",
     "/bursar.v1.topic.Topic/Stats",
+    "/bursar.v1.object.Object/Describe",
     "/bursar.v1.kv.Kv/Contains",
     "/bursar.v1.kv.Kv/Len",
     "/bursar.v1.kv.Kv/Scan",
@@ -259,6 +267,7 @@ fn options_for(rpc: &str) -> registry::Options {
         "counter" | "txn" => Kind::Counter(counter::Options::default()),
         "list" => Kind::List(list::Options::default()),
         "channel" => Kind::Channel(channel::Options::default()),
+        "object" => Kind::Object(object::Options::default()),
         "topic" => {
             Kind::Topic(topic::Options { overload: topic::Overload::DropOldest.into(), buffer_messages: 2, ..Default::default() })
         }
@@ -359,8 +368,9 @@ fn first_commands(rpc: &str, name: &str) -> Vec<call::Command> {
 
 /// Makes an object of the kind that a case is for; the session has used the sequences below the first number that is returned. The
 /// second is the token that it was granted, or 0.
-async fn prepare(session: &mut Stream, rpc: &str, name: &str) -> (u64, u64) {
-    let open = registry::OpenRequest { name: name.into(), options: Some(options_for(rpc)), ..Default::default() };
+async fn prepare(session: &mut Stream, observer: &mut Observer, rpc: &str, name: &str) -> (u64, u64) {
+    let (options, ephemeral) = (Some(options_for(rpc)), rpc == CLOSE);
+    let open = registry::OpenRequest { name: name.into(), options, ephemeral, ..Default::default() };
     let mut commands = vec![registry_command(registry::command::Verb::Open(open))];
     commands.extend(first_commands(rpc, name));
     let (mut next, mut token) = (1, 0);
@@ -369,6 +379,9 @@ async fn prepare(session: &mut Stream, rpc: &str, name: &str) -> (u64, u64) {
         assert!(!matches!(reply, Reply::Fault(_)), "{reply:?}");
         token = granted(&reply).unwrap_or(token);
         next += 1;
+    }
+    if rpc.starts_with("/bursar.v1.object.") {
+        served::prepare(session, observer, &mut next, rpc, name).await;
     }
     (next, token)
 }
@@ -384,7 +397,7 @@ fn granted(reply: &Reply) -> Option<u64> {
 }
 
 /// What two replies and two objects of the same history have in common: all but moments and epochs.
-async fn state(observer: &mut Stream, sequence: &mut u64, rpc: &str, name: &str) -> String {
+async fn state(observer: &mut Observer, rpc: &str, name: &str) -> String {
     use {kv::command::Verb as K, queue::command::Verb as Q, registry::command::Verb as R};
     let object = || object(name);
     let mut commands = vec![registry_command(R::List(registry::ListRequest { prefix: name.into(), ..Default::default() }))];
@@ -423,16 +436,43 @@ async fn state(observer: &mut Stream, sequence: &mut u64, rpc: &str, name: &str)
             channel_command(channel::command::Verb::Stats(channel::StatsRequest { object: object() })),
             registry_command(R::Waits(registry::WaitsRequest { object: object() })),
         ]),
+        "object" => commands.push(served::describe(name)),
         "topic" => commands.push(topic_command(topic::command::Verb::Stats(topic::StatsRequest { object: object() }))),
         // Locks and permits: who holds what.
         _ => commands.push(registry_command(R::Waits(registry::WaitsRequest { object: object() }))),
     }
     let mut text = String::new();
     for command in commands {
-        *sequence += 1;
-        text += &comparable(&observer.ask(*sequence, command).await, name);
+        text += &comparable(&observer.ask(command).await, name);
     }
     text
+}
+
+/// Who looks at what has become of the objects, and is the other side of those that need one.
+struct Observer {
+    manager: Manager,
+    session: Stream,
+    /// Sequences that were used.
+    asked: u64,
+    /// What it serves, as long as the test runs.
+    served: Vec<Serving>,
+}
+
+impl Observer {
+    fn tell(&mut self, command: call::Command) {
+        self.asked += 1;
+        self.session.call(self.asked, command);
+    }
+
+    async fn ask(&mut self, command: call::Command) -> Reply {
+        self.asked += 1;
+        self.session.ask(self.asked, command).await
+    }
+
+    async fn serve(&mut self, name: &str) {
+        let serving = self.manager.serve(name, Arc::new(served::Often::default())).start().await.unwrap();
+        self.served.push(serving);
+    }
 }
 
 /// Debug text without moments, epochs, the broker's own numbers of sessions, and the object's name.
@@ -492,6 +532,7 @@ async fn r06_a_lost_reply_and_a_retry_are_one_effect() {
         cases_of_signals_and_values(),
         channel_cases(),
         topic_cases(),
+        served::cases(),
         txn_cases(),
         registry_cases(),
     ]
@@ -502,22 +543,23 @@ async fn r06_a_lost_reply_and_a_retry_are_one_effect() {
     assert_eq!(covered, rpcs().into_iter().collect(), "every verb of the contract is a case here, or known to change nothing");
 
     let observer_wire = Wire::proven(&broker).await;
-    let (mut observer, mut asked) = (observer_wire.new_session().await, 0);
+    let manager = Manager::connect(broker.unix(), broker.authkey()).await.unwrap();
+    let mut observer = Observer { manager, session: observer_wire.new_session().await, asked: 0, served: vec![] };
     let mut retries = 0;
     for (n, case) in cases.iter().enumerate() {
         let control_name = format!("control-{n}");
         let control_wire = Wire::proven_by_tcp(&broker).await;
         let mut control = control_wire.new_session().await;
-        let (sequence, token) = prepare(&mut control, case.rpc, &control_name).await;
+        let (sequence, token) = prepare(&mut control, &mut observer, case.rpc, &control_name).await;
         let reply = comparable(&control.ask(sequence, (case.command)(&control_name, token)).await, &control_name);
         assert!(!reply.starts_with("Fault"), "{}: {reply}", case.rpc);
-        let effect = state(&mut observer, &mut asked, case.rpc, &control_name).await;
+        let effect = state(&mut observer, case.rpc, &control_name).await;
 
         for attempt in 0..6 {
             let name = format!("lost-{n}-{attempt}");
             let mut wire = Wire::proven_by_tcp(&broker).await;
             let mut session = wire.new_session().await;
-            let (sequence, token) = prepare(&mut session, case.rpc, &name).await;
+            let (sequence, token) = prepare(&mut session, &mut observer, case.rpc, &name).await;
             let command = (case.command)(&name, token);
             session.call(sequence, command.clone());
             // Either the reply was on this side already, or the connection is cut at some point on the way there and back.
@@ -541,7 +583,7 @@ async fn r06_a_lost_reply_and_a_retry_are_one_effect() {
                 assert_eq!(came.get_or_insert(again.clone()), &again, "{}: the identical answer", case.rpc);
                 retries += 1;
             }
-            let what = state(&mut observer, &mut asked, case.rpc, &name).await;
+            let what = state(&mut observer, case.rpc, &name).await;
             assert_eq!(what, effect, "{}: one effect", case.rpc);
         }
     }

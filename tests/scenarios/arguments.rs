@@ -143,7 +143,7 @@ impl FromStr for Payload {
             return Ok(Payload::of(script::unquoted(text), Raw::JSON));
         }
         let integer: i64 = word.parse().map_err(|_| format!("expected a payload, got {word}"))?;
-        bursar::Payload::encode(&integer).map(Payload).map_err(|error| error.to_string())
+        bursar::Encode::encode(&integer).map(Payload).map_err(|error| error.to_string())
     }
 }
 

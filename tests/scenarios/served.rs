@@ -18,6 +18,7 @@ pub fn options(kind: &str, arguments: &mut Arguments) -> Result<Option<Kind>, St
         max_bytes: arguments.field("max_bytes")?,
         max_calls_per_session: arguments.field("max_calls_per_session")?,
         serial: arguments.field("serial")?,
+        kind: arguments.text("kind").unwrap_or_default(),
     })))
 }
 
@@ -41,7 +42,18 @@ fn verb(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> Res
         "withdraw" => Verb::Withdraw(pb::WithdrawRequest { object, provider: arguments.number("a provider")? }),
         "take" => {
             let (provider, wait_ms) = (arguments.number("a provider")?, arguments.wait()?.to_ms());
-            Verb::Take(pb::TakeRequest { object, wait_ms, provider, max: arguments.field("max")? })
+            let outcomes = match arguments.field::<u64>("gives")? {
+                0 => Vec::new(),
+                call => vec![pb::Outcome { call, outcome: end(arguments)? }],
+            };
+            Verb::Take(pb::TakeRequest {
+                object,
+                wait_ms,
+                provider,
+                max: arguments.field("max")?,
+                outcomes,
+                only_cancelled: false,
+            })
         }
         "give" => {
             let (provider, call) = (arguments.number("a provider")?, arguments.number("a call")?);

@@ -191,7 +191,7 @@ impl Unary {
     async fn send(&self, command: Command) -> Result<Reply, Trouble> {
         Ok(match command {
             Command::Registry(command) => rpc!(self RegistryClient Registry registry command:
-                Open open, List list, Describe describe, Delete delete, Status status, Waits waits),
+                Open open, List list, Describe describe, Delete delete, Status status, Waits waits, Close close),
             Command::Queue(command) => rpc!(self QueueClient Queue queue command:
                 Put put, Get get, Done done, Start start, Return r#return, Park park, Unpark unpark, Discard discard, Parked parked,
                 Join join, Close close, Stats stats, Peek peek, Purge purge, Pause pause),

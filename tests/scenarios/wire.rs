@@ -102,6 +102,7 @@ fn names(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) -> Re
         }),
         "describe" => Verb::Describe(registry::DescribeRequest { object }),
         "delete" => Verb::Delete(registry::DeleteRequest { object }),
+        "close" => Verb::Close(registry::CloseRequest { object }),
         "waits" => Verb::Waits(registry::WaitsRequest { object: object.filter(|object| !object.name.is_empty()) }),
         verb => return unknown(verb),
     };
@@ -292,10 +293,11 @@ pub fn outcome(verb: &str, reply: answer::Reply, letter: &dyn Fn(u64) -> String)
 fn named(reply: registry::reply::Verb, letter: &dyn Fn(u64) -> String) -> Outcome {
     use registry::reply::Verb;
     match reply {
-        Verb::Open(registry::OpenReply { epoch, created, options: _ }) => opened(created, epoch),
+        Verb::Open(registry::OpenReply { epoch, created, options: _, ephemeral: _ }) => opened(created, epoch),
         Verb::List(reply) => Outcome::list(reply.objects.into_iter().map(described).collect()),
         Verb::Describe(reply) => described(reply.object.expect("a description has an object")).into(),
         Verb::Delete(registry::DeleteReply {}) => Outcome::word("ok"),
+        Verb::Close(registry::CloseReply {}) => Outcome::word("ok"),
         Verb::Status(_) => Outcome::word("ok"),
         Verb::Waits(reply) => kinds::waits(&reply, letter),
     }

@@ -141,7 +141,8 @@ impl Simulation {
         let agenda = Arc::new(Agenda::default());
         let registry = Registry::new(Arc::new(World::new(clock.clone(), agenda.clone(), None, 1 << 20)), 100);
         let hosts = OBJECTS.map(|name| {
-            let options = pb::Options { max_calls: 14, max_bytes: 120, max_calls_per_session: 5, serial: name == "turns" };
+            let serial = name == "turns";
+            let options = pb::Options { max_calls: 14, max_bytes: 120, max_calls_per_session: 5, serial, kind: String::new() };
             let options = Some(registry::Options { kind: Some(registry::options::Kind::Object(options)) });
             let request = registry::OpenRequest { name: name.into(), options, ..Default::default() };
             registry.open(SessionId(0), request).unwrap();
@@ -297,7 +298,11 @@ impl Simulation {
         let Some(place) = Self::pick(&mut self.random, &self.clients[at].providers).filter(|_| !self.is_busy(at)) else { return };
         let (object_at, provider) = self.clients[at].providers[place];
         let (wait_ms, max) = (self.wait_ms(), self.random.u32(0..4));
-        self.call(at, pb::command::Verb::Take(pb::TakeRequest { object: object(OBJECTS[object_at]), wait_ms, provider, max }));
+        let (object, outcomes) = (object(OBJECTS[object_at]), Vec::new());
+        self.call(
+            at,
+            pb::command::Verb::Take(pb::TakeRequest { object, wait_ms, provider, max, outcomes, only_cancelled: false }),
+        );
     }
 
     fn give(&mut self, at: usize) {
@@ -330,7 +335,15 @@ impl Simulation {
             }
         };
         let outcomes = vec![pb::Outcome { call, outcome: Some(outcome) }];
-        self.call(at, pb::command::Verb::Give(pb::GiveRequest { object: object(OBJECTS[object_at]), provider, outcomes }));
+        let object = object(OBJECTS[object_at]);
+        let verb = match self.random.bool() && !self.is_busy(at) {
+            true => {
+                let (wait_ms, max) = (self.wait_ms(), self.random.u32(0..4));
+                pb::command::Verb::Take(pb::TakeRequest { object, wait_ms, provider, max, outcomes, only_cancelled: false })
+            }
+            false => pb::command::Verb::Give(pb::GiveRequest { object, provider, outcomes }),
+        };
+        self.call(at, verb);
     }
 
     fn r#yield(&mut self, at: usize) {

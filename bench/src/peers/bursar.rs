@@ -3,7 +3,8 @@
 use crate::{
     fan::{self, Publisher, Subscriber},
     measure::BATCH,
-    peer::{Consumer, Kind, Outcome, PATIENCE, Peer, Producer, Shape, Style, drive, p50},
+    peer::{Consumer, Kind, Outcome, PATIENCE, Peer, Place, Producer, Shape, Style, drive, p50},
+    peers::calls,
     server::{Server, this_program},
 };
 use bursar::{
@@ -41,7 +42,7 @@ impl Bursar {
     }
 
     fn connect(&self) -> Outcome<Manager> {
-        Ok(Manager::connect(format!("unix://{}", self.server.path("socket").display()), self.authkey.clone())?)
+        Ok(Manager::connect(unix(&self.server), self.authkey.clone())?)
     }
 
     /// A new queue that goes with its users.
@@ -103,6 +104,27 @@ impl Peer for Bursar {
         Ok(locks[count / 2].as_secs_f64() / gets[count / 2].as_secs_f64())
     }
 
+    fn call_beside_get(&mut self, place: Place, count: usize, in_flight: usize) -> Outcome<f64> {
+        // Either process is killed at the end.
+        let (name, _process, manager) = match place {
+            Place::Broker => {
+                let server = calls::embedding()?;
+                let (address, authkey) = (unix(&server), AuthKey::from_file(server.path("authkey"))?);
+                (calls::EMBEDDED.to_owned(), server, Manager::connect(address, authkey)?)
+            }
+            Place::Process => {
+                let name = self.next_queue();
+                let provider = calls::provider(&name, &unix(&self.server), &self.server.path("authkey"))?;
+                (name, provider, self.connect()?)
+            }
+        };
+        let manager = manager.as_async().clone();
+        block_on(async {
+            let kv = manager.raw_kv(&format!("{name}/kv")).ephemeral().open_or_create().await?;
+            calls::beside_get(&manager.object(&name).open().await?, &kv, &self.item, count, in_flight).await
+        })
+    }
+
     fn fan_out(&mut self, subscribers: usize, messages: u64) -> Outcome<Duration> {
         let name = self.next_queue();
         let topic = || -> Outcome<Topic<Raw>> {
@@ -133,6 +155,10 @@ impl Peer for Bursar {
         drop(all);
         Ok((after - before) / connections as f64)
     }
+}
+
+fn unix(server: &Server) -> String {
+    format!("unix://{}", server.path("socket").display())
 }
 
 struct Client {

@@ -47,6 +47,11 @@ impl<T> Kv<T> {
 }
 
 impl<T> Value<T> {
+    /// The async side of the same handle.
+    pub fn as_async(&self) -> &crate::Value<T> {
+        &self.inner
+    }
+
     /// The store.
     pub fn kv(&self) -> Kv<T> {
         self.inner.kv().clone().into()

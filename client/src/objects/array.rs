@@ -4,7 +4,11 @@ mod number;
 
 pub use number::Number;
 
-use super::{Handle, Wanted, mismatch, slice::Slice};
+use super::{
+    Handle, Wanted, mismatch,
+    reference::{Reference, travels},
+    slice::Slice,
+};
 use crate::{Error, Manager, Result, call::Verb};
 use bursar_proto::v1::{
     array as wire,
@@ -40,6 +44,16 @@ pub struct Array<N> {
     len: u64,
     numbers: PhantomData<fn(N) -> N>,
 }
+
+travels!(
+    Array<N: Number>,
+    "array",
+    |array| Reference::new("array", &array.handle).with_array(array.len, N::TYPE.as_str_name()),
+    |handle, reference| match reference.array()? {
+        (len, numbers) if numbers == N::TYPE.as_str_name() => Ok(Array { handle, len, numbers: PhantomData }),
+        (_, numbers) => Err(format!("expected an array of {}, got one of {numbers}", N::TYPE.as_str_name())),
+    }
+);
 
 impl<N> Clone for Array<N> {
     fn clone(&self) -> Array<N> {

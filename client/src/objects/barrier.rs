@@ -8,6 +8,7 @@
 use super::{
     Handle, Wanted,
     opened::{opened, opening},
+    reference::travels,
 };
 use crate::{Result, Wait};
 use bursar_proto::v1::barrier as wire;
@@ -37,6 +38,7 @@ pub struct Barrier {
 }
 
 opened!(Barrier);
+travels!(Barrier, "barrier", Barrier::new);
 
 /// What a barrier is to be, before it is opened. To create one, its [`parties`](Builder::parties) have to be said.
 ///

@@ -17,7 +17,7 @@ pub use listener::Listener;
 pub use stats::{EndStats, Stats};
 pub use uri::{EndUri, UriError};
 
-use super::Handle;
+use super::{Handle, reference::travels};
 use crate::{Manager, Raw, Result};
 use bursar_proto::v1::channel as wire;
 use std::{fmt, marker::PhantomData};
@@ -48,6 +48,8 @@ pub struct Channel<T = Raw> {
     handle: Handle,
     values: PhantomData<fn(T) -> T>,
 }
+
+travels!(Channel<T>, "channel", |handle| Channel { handle, values: PhantomData });
 
 impl<T> Clone for Channel<T> {
     fn clone(&self) -> Channel<T> {
@@ -81,6 +83,24 @@ impl Side {
         match self {
             Side::A => Side::B,
             Side::B => Side::A,
+        }
+    }
+}
+
+impl Side {
+    /// Its letter.
+    pub(super) fn letter(self) -> &'static str {
+        match self {
+            Side::A => "a",
+            Side::B => "b",
+        }
+    }
+
+    pub(super) fn of_letter(letter: &str) -> Option<Side> {
+        match letter {
+            "a" => Some(Side::A),
+            "b" => Some(Side::B),
+            _ => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     deadline::Deadline,
     held::{self, Grant, guard},
     opened::{opened, opening},
+    reference::travels,
 };
 use crate::{Error, Fault, Result, Wait, call::Verb};
 use bursar_proto::v1::{self, condition as wire};
@@ -63,6 +64,7 @@ impl Clone for Condition {
 }
 
 opened!(Condition);
+travels!(Condition, "condition", Condition::new);
 
 /// What a condition is to be, before it is opened.
 ///

@@ -3,6 +3,7 @@
 use super::{
     Handle, Wanted,
     opened::{opened, opening},
+    reference::travels,
 };
 use crate::Result;
 use bursar_proto::v1::counter as wire;
@@ -28,6 +29,7 @@ pub struct Counter {
 }
 
 opened!(Counter);
+travels!(Counter, "counter", Counter::new);
 
 impl Counter {
     pub(super) fn handle(&self) -> &Handle {

@@ -8,6 +8,7 @@ use super::{
     Handle, Wanted,
     held::unless_timed_out,
     opened::{opened, opening},
+    reference::travels,
 };
 use crate::{Result, Wait};
 use bursar_proto::v1::event as wire;
@@ -37,6 +38,7 @@ pub struct Event {
 }
 
 opened!(Event);
+travels!(Event, "event", Event::new);
 
 impl Event {
     pub(super) fn handle(&self) -> &Handle {

@@ -11,7 +11,7 @@ pub use mirror::{Freshness, Mirror, Snapshot};
 pub use on_change::{Keys, OnChange};
 pub use watch::{Since, Watch, WatchEvent};
 
-use super::{Handle, to_ms};
+use super::{Handle, reference::travels, to_ms};
 use crate::{Error, Fault, Fence, Manager, Payload, Raw, Result};
 use bursar_proto::v1::{self, kv as wire};
 use std::{borrow::Borrow, fmt, marker::PhantomData, time::Duration};
@@ -43,6 +43,8 @@ pub struct Kv<V = Raw> {
     handle: Handle,
     values: PhantomData<fn(V) -> V>,
 }
+
+travels!(Kv<V>, "kv", Kv::of);
 
 impl<V> Clone for Kv<V> {
     fn clone(&self) -> Kv<V> {
@@ -182,6 +184,10 @@ impl<V> Kv<V> {
     /// ```
     pub fn fenced(&self, fence: &Fence) -> Kv<V> {
         Kv { handle: self.handle.fenced(fence), values: PhantomData }
+    }
+
+    pub(super) fn of(handle: Handle) -> Kv<V> {
+        Kv { handle, values: PhantomData }
     }
 
     pub(super) fn handle(&self) -> &Handle {

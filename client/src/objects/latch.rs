@@ -8,6 +8,7 @@ use super::{
     Handle, Wanted,
     held::{self, unless_timed_out},
     opened::{opened, opening},
+    reference::travels,
 };
 use crate::{Result, Wait};
 use bursar_proto::v1::latch as wire;
@@ -34,6 +35,7 @@ pub struct Latch {
 }
 
 opened!(Latch);
+travels!(Latch, "latch", Latch::new);
 
 /// What a latch is to be, before it is opened. To create one, its [`count`](Builder::count) has to be said.
 ///

@@ -6,7 +6,7 @@ mod pages;
 pub use builder::Builder;
 pub use pages::Items;
 
-use super::{Handle, slice::Slice};
+use super::{Handle, reference::travels, slice::Slice};
 use crate::{Error, Fault, Manager, Payload, Raw, Result, call::Verb};
 use bursar_proto::{
     limits,
@@ -41,6 +41,8 @@ pub struct List<T = Raw> {
     handle: Handle,
     items: PhantomData<fn(T) -> T>,
 }
+
+travels!(List<T>, "list", |handle| List { handle, items: PhantomData });
 
 impl<T> Clone for List<T> {
     fn clone(&self) -> List<T> {

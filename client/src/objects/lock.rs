@@ -9,6 +9,7 @@ use super::{
     fence::Fence,
     held::{self, Grant, guard},
     opened::{opened, opening},
+    reference::travels,
 };
 use crate::{Result, Wait};
 use bursar_proto::v1::{self, lock as wire};
@@ -52,6 +53,7 @@ impl Clone for Lock {
 }
 
 opened!(Lock);
+travels!(Lock, "lock", Lock::new);
 
 /// What a lock is to be, before it is opened.
 ///

@@ -3,6 +3,7 @@
 use super::{
     kv::{self, Keys, Kv, OnChange, WatchEvent},
     message::Outcome,
+    reference::{Reference, travels},
     value::Value,
 };
 use crate::{Manager, Payload, Raw, Result};
@@ -27,6 +28,10 @@ use crate::{Manager, Payload, Raw, Result};
 pub struct Namespace {
     kv: Kv<Raw>,
 }
+
+travels!(Namespace, "kv", |namespace| Reference::new("kv", namespace.kv.handle()), |handle, _| Ok(Namespace {
+    kv: Kv::of(handle)
+}));
 
 /// What a namespace is to be, before it is opened.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ pub use info::{Event, Parked, Seen, Stats};
 pub use lease::Lease;
 pub(crate) use work::{next, text};
 
-use super::{Handle, chunk::Chunk, to_ms};
+use super::{Handle, chunk::Chunk, reference::travels, to_ms};
 use crate::{Error, Fence, Manager, Payload, Raw, Result, Wait};
 use bursar_proto::{Fault, limits, v1::queue as wire};
 use std::{borrow::Borrow, collections::BTreeMap, fmt, marker::PhantomData, time::Duration};
@@ -50,6 +50,8 @@ pub struct Queue<T = Raw> {
     handle: Handle,
     items: PhantomData<fn(T) -> T>,
 }
+
+travels!(Queue<T>, "queue", |handle| Queue { handle, items: PhantomData });
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Queue<T> {

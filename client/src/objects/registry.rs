@@ -51,7 +51,7 @@ pub struct Described {
     pub kind: String,
     /// Its options with every default written out, in the form of the wire.
     pub options: v1::registry::Options,
-    /// It goes when the last session that opened it ends.
+    /// It goes when the last session that opened it ends, or has no use for it any more.
     pub ephemeral: bool,
     /// When it was created.
     pub created: SystemTime,

@@ -11,6 +11,7 @@ use super::{
     fence::Fence,
     held::{self, Grant, guard},
     opened::{opened, opening},
+    reference::travels,
 };
 use crate::{Result, Wait};
 use bursar_proto::v1::{self, rwlock as wire};
@@ -51,6 +52,7 @@ impl Clone for RwLock {
 }
 
 opened!(RwLock);
+travels!(RwLock, "rwlock", RwLock::new);
 
 /// What a lock for readers and writers is to be, before it is opened.
 ///

@@ -10,6 +10,7 @@ use super::{
     Handle, Wanted,
     held::{self, Grant, guard},
     opened::{opened, opening},
+    reference::travels,
 };
 use crate::{Result, Wait};
 use bursar_proto::v1::{self, semaphore as wire};
@@ -42,6 +43,7 @@ pub struct Semaphore {
 }
 
 opened!(Semaphore);
+travels!(Semaphore, "semaphore", Semaphore::new);
 
 /// What a semaphore is to be, before it is opened.
 ///

@@ -25,6 +25,7 @@ use super::{
         encode,
         line::{Line, Question},
     },
+    reference::travels,
 };
 use crate::{Error, Manager, Payload, Raw, Result, Wait};
 use bursar_proto::v1::topic as wire;
@@ -61,6 +62,8 @@ pub struct Topic<T = Raw> {
     inboxes: Arc<Inboxes>,
     values: PhantomData<fn(T) -> T>,
 }
+
+travels!(Topic<T>, "topic", Topic::new);
 
 impl<T> Clone for Topic<T> {
     fn clone(&self) -> Topic<T> {

@@ -3,6 +3,7 @@
 use super::{
     kv::{Keys, Kv, OnChange, WatchEvent},
     message::Outcome,
+    reference::{Reference, travels},
 };
 use crate::{Payload, Raw, Result};
 use std::{borrow::Borrow, fmt};
@@ -29,6 +30,11 @@ pub struct Value<T = Raw> {
     kv: Kv<T>,
     key: String,
 }
+
+travels!(Value<T>, "kv", |value| Reference::new("kv", value.kv.handle()).with_part(&value.key), |handle, reference| Ok(Value {
+    kv: Kv::of(handle),
+    key: reference.part()?
+}));
 
 impl<T> Clone for Value<T> {
     fn clone(&self) -> Value<T> {

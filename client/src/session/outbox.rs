@@ -366,7 +366,8 @@ impl Outbox {
             && self.in_flight < self.limits.in_flight_max
             && let Some(sequence) = self.unsent.front().copied()
         {
-            let Some(call) = self.calls.get_mut(&sequence) else {
+            // Of one that was sent before, the answer may have come by itself.
+            let Some(call) = self.calls.get_mut(&sequence).filter(|call| call.answered.is_none()) else {
                 self.unsent.pop_front();
                 continue;
             };

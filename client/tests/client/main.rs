@@ -13,6 +13,8 @@ mod topics;
 // Followed stores.
 mod changes;
 mod mirror;
+// Objects of one's own.
+mod objects;
 // Lists, values, transactions, and who waits.
 mod array;
 mod fences;

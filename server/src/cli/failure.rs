@@ -48,10 +48,13 @@ pub const EXITS: &[(Exit, &str)] = &[
     (Exit::Usage, "wrong arguments, wrong configuration"),
     (Exit::Unreachable, "the broker cannot be reached, or the connection to it was lost"),
     (Exit::Authkey, "the authkey is missing or was refused, or the broker could not prove that it knows it"),
-    (Exit::NotNow, "timed out; nothing to get; no room; nobody listens; held by somebody else"),
+    (Exit::NotNow, "timed out; nothing to get; no room; nobody listens or serves; held by somebody else"),
     (Exit::Absent, "no such object, key or item"),
     (Exit::Conflict, "exists already or is otherwise; closed; broken; a condition fails; a duplicate; a deadlock"),
-    (Exit::Lost, "what was held is lost, a subscription too, or the fence is stale: stop, somebody else may be at work"),
+    (
+        Exit::Lost,
+        "what was held is lost, a subscription too, or the fence is stale: somebody else may be at work; a call has no known outcome",
+    ),
     (Exit::NotRunnable, "the command that was to be run cannot be run"),
     (Exit::NoCommand, "the command that was to be run was not found"),
     (Exit::Interrupted, "interrupted by a signal"),
@@ -117,7 +120,9 @@ impl From<&bursar_proto::Fault> for Exit {
     fn from(fault: &bursar_proto::Fault) -> Exit {
         use bursar_proto::Fault::*;
         match fault {
-            BadArgument { .. } | TooLarge { .. } => Exit::Usage,
+            BadArgument { .. } | TooLarge { .. } | NoSuchMethod { .. } | NoSuchArgument { .. } | MissingArgument { .. } => {
+                Exit::Usage
+            }
             NoSuchObject { .. } | Gone { .. } | OutOfRange { .. } | NoSuchValue {} => Exit::Absent,
             AlreadyExists { .. }
             | Mismatch { .. }
@@ -129,11 +134,21 @@ impl From<&bursar_proto::Fault> for Exit {
             | WouldDeadlock { .. }
             | TooManyPermits { .. }
             | BarrierBroken { .. }
+            | CallCycle { .. }
             | ListChanged { .. } => Exit::Conflict,
-            TimedOut { .. } | Empty {} | Full { .. } | NoRoom { .. } | NoResponders {} | Held { .. } | NoPermits { .. } => {
-                Exit::NotNow
+            TimedOut { .. }
+            | Empty {}
+            | Full { .. }
+            | NoRoom { .. }
+            | NoResponders {}
+            | NoProvider {}
+            | TooManyCalls { .. }
+            | TooManyBytes { .. }
+            | Held { .. }
+            | NoPermits { .. } => Exit::NotNow,
+            NotHeld { .. } | StaleToken { .. } | Lagged { .. } | NoSuchReceiver { .. } | ProviderGone {} | Unanswered {} => {
+                Exit::Lost
             }
-            NotHeld { .. } | StaleToken { .. } | Lagged { .. } | NoSuchReceiver { .. } => Exit::Lost,
             WrongKey {} | HandshakeRequired {} => Exit::Authkey,
             SessionEnded { .. } | NoSuchSession {} | ShuttingDown {} | Deposed {} => Exit::Unreachable,
             _ => Exit::Failed,

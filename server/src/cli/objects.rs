@@ -81,9 +81,13 @@ async fn list(manager: &Manager, output: &mut Output, prefix: String, kind: Stri
 }
 
 async fn describe(manager: &Manager, output: &mut Output, name: &str) -> Result<(), Failure> {
-    let object = manager.objects().describe(name).await?;
+    show(output, &manager.objects().describe(name).await?)
+}
+
+/// All about one object.
+pub fn show(output: &mut Output, object: &Described) -> Result<(), Failure> {
     if output.json {
-        return output.document(&document(&object));
+        return output.document(&document(object));
     }
     output.pairs(&[
         ("name", object.name.clone()),

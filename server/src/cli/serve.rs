@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     broker::{self, ServeError},
-    config::{self, Config, Flags, KeyFile, Log, LogFormat},
+    config::{Config, Flags, KeyFile, Log, LogFormat},
 };
-use bursar_proto::{Address, AuthKey, KeyError, authkey};
+use bursar_proto::{Address, authkey};
 use std::{
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -96,20 +96,22 @@ impl Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let mut config = Config::read(&args.flags()).map_err(|mistakes| Failure::usage(mistakes.to_string()))?;
-    fill(&mut config)?;
+    broker::fill(&mut config, true).map_err(|error| failure(&error))?;
     log(&config.log)?;
     let keys = config.keys.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("the runtime cannot be started: {error}")))?;
     let served = runtime.block_on(broker::serve(config, |addresses| greet(addresses, &keys)));
     runtime.shutdown_background();
-    served.map_err(|error| {
-        let exit = match &error {
-            ServeError::Key(_) | ServeError::WeakKey { .. } | ServeError::SameKeyId { .. } => Exit::Authkey,
-            _ => Exit::Failed,
-        };
-        Failure::new(exit, format!("serve: {}", chain(&error)))
-    })
+    served.map_err(|error| failure(&error))
+}
+
+fn failure(error: &ServeError) -> Failure {
+    let exit = match error {
+        ServeError::Key(_) | ServeError::WeakKey { .. } | ServeError::SameKeyId { .. } => Exit::Authkey,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, format!("serve: {}", chain(error)))
 }
 
 /// Events go to stderr: stdout is for what is to be pasted.
@@ -121,32 +123,6 @@ fn log(log: &Log) -> Result<(), Failure> {
         LogFormat::Json => log_to.json().init(),
     }
     Ok(())
-}
-
-/// Where nothing was said: the socket and the key in the runtime directory.
-fn fill(config: &mut Config) -> Result<(), Failure> {
-    if !config.listen.is_empty() && !config.keys.is_empty() {
-        return Ok(());
-    }
-    let directory = config::runtime_dir().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    if config.listen.is_empty() {
-        config.listen.push(Address::Unix(config::default_socket(&directory)));
-    }
-    if config.keys.is_empty() {
-        let path = config::default_authkey(&directory);
-        make_key(&path)?;
-        config.keys.push(KeyFile { id: authkey::DEFAULT_KEY_ID.into(), path });
-    }
-    Ok(())
-}
-
-/// A key that is there already is kept; whether it may be used is found out when it is read.
-fn make_key(path: &Path) -> Result<(), Failure> {
-    match AuthKey::generate(path) {
-        Err(KeyError::Write { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
-    }
 }
 
 /// What to paste into the shell of a client. Nobody reading stdout is no reason not to serve.
@@ -208,16 +184,5 @@ mod tests {
             "  export BURSAR_ADDRESS='unix:///run/my bursar' BURSAR_AUTHKEY_FILE=/k BURSAR_KEY_ID=new"
         );
         assert_eq!(quoted("it's"), r"'it'\''s'");
-    }
-
-    #[test]
-    fn a_key_is_made_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("authkey");
-        make_key(&path).unwrap();
-        let first = std::fs::read(&path).unwrap();
-        make_key(&path).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), first);
-        assert_eq!(make_key(&directory.path().join("no/authkey")).unwrap_err().exit, Exit::Authkey);
     }
 }

@@ -436,21 +436,24 @@ impl<K: Kind, T> Core<K, T> {
         self.settle(turn);
     }
 
-    /// Answers everybody who waits with this fault; later calls go on as usual.
+    /// Answers everybody who waits with this fault, but for those whose answer is under way; later calls go on as usual.
     pub fn dismiss(&mut self, fault: &Fault, turn: &mut Turn<'_, K, T>) {
-        self.places.clear();
-        self.deadlines.clear();
-        self.owners.clear();
-        self.numbered.clear();
         for line in 0..LINES {
-            for (_, waiter) in std::mem::take(&mut self.lines[line]) {
-                let Waiter { call, asked, ticket, .. } = waiter;
+            let arrivals: Vec<u64> = self.lines[line].keys().copied().collect();
+            for arrival in arrivals {
+                if self.stopped.is_none() && self.kind.is_under_way(&self.lines[line][&arrival].asked.command) {
+                    continue;
+                }
+                let Waiter { call, asked, ticket, .. } = self.remove(line, arrival);
                 let change = self.kind.given_up(call.session, &asked.command, GivenUp::TakenBack, turn.now);
                 if let Some(change) = change.filter(|_| self.stopped.is_none()) {
                     self.apply(change, turn);
                 }
                 turn.out.push(Answer { ticket, result: Err(fault.clone()) });
             }
+        }
+        if self.stopped.is_none() {
+            self.settle(turn);
         }
     }
 

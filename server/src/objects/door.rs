@@ -94,6 +94,10 @@ impl Door {
                 self.registry.delete(request.object.as_ref())?;
                 reply::Verb::Delete(pb::DeleteReply {})
             }
+            Verb::Close(request) => {
+                self.registry.close(caller, request.object.as_ref())?;
+                reply::Verb::Close(pb::CloseReply {})
+            }
             Verb::Status(_) => reply::Verb::Status(status()),
             Verb::Waits(request) => reply::Verb::Waits(self.registry.waits(request.object.as_ref())?),
         };

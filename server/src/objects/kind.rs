@@ -269,6 +269,12 @@ pub trait Kind: Sized + Send + 'static {
         Blocking::Anybody
     }
 
+    /// Whether what this command waits for is being done already: then its caller is not sent away when the broker
+    /// stops, as long as there is time.
+    fn is_under_way(&self, _command: &Self::Command) -> bool {
+        false
+    }
+
     /// For what this command waits, in words: "to acquire it".
     fn awaited(&self, command: &Self::Command) -> &'static str;
 

@@ -32,10 +32,12 @@ use super::{
 };
 use bursar_proto::Fault;
 use calls::{Call, Calls, Stage};
+pub(super) use description::nearest;
 pub use description::{Description, Method, Parameter};
 use history::Restored;
 use provider::Provider;
 use std::{collections::BTreeMap, sync::Arc};
+pub(crate) use wire::{read_description, read_failure};
 
 /// Who waits for what becomes of one call: its outcome, its items, room for its items.
 const PARTIES: Line = Line::Crowd(0);
@@ -131,13 +133,19 @@ pub enum Command {
     },
     Take {
         provider: u64,
-        /// At least 1.
+        /// 0: it is not offered any, and waits for cancellations.
         max: usize,
     },
     Give {
         provider: u64,
         /// `None`: the provider has not begun it.
         ends: Vec<(u64, Option<End>)>,
+    },
+    /// The one, and then the other.
+    GiveAndTake {
+        provider: u64,
+        ends: Vec<(u64, Option<End>)>,
+        max: usize,
     },
     Yield {
         provider: u64,
@@ -273,7 +281,7 @@ pub enum Change {
     Withdrawn { provider: u64 },
     /// It waits for calls, under the next number.
     Asked { provider: u64 },
-    /// It does not any more.
+    /// It does not any more. `ask` 0: in none of its Takes.
     Stopped { provider: u64, ask: u64 },
     /// It has these calls, and knows that nobody wants those. `ask` 0: it did not wait.
     Taken { provider: u64, ask: u64, calls: Vec<u64>, cancelled: Vec<u64> },
@@ -365,7 +373,7 @@ impl Kind for Object {
         match command {
             Command::Invoke { .. } | Command::Outcome { .. } | Command::Next { .. } | Command::Yield { .. } => Some(PARTIES),
             Command::Refused { .. } => Some(PARTIES),
-            Command::Take { .. } | Command::Await { .. } => Some(PROVIDERS),
+            Command::Take { .. } | Command::GiveAndTake { .. } | Command::Await { .. } => Some(PROVIDERS),
             _ => None,
         }
     }
@@ -422,6 +430,7 @@ impl Kind for Object {
             Command::Take { provider, max } => self.take(caller, *provider, *max, None, now),
             Command::Await { provider, max, ask } => self.take(caller, *provider, *max, Some(*ask), now),
             Command::Give { provider, ends } => self.give(caller, *provider, ends),
+            Command::GiveAndTake { provider, ends, max } => self.give_and_take(caller, *provider, ends, *max, now),
             Command::Yield { provider, call, items } => self.r#yield(caller, *provider, *call, items),
             Command::Invoke { invocation, wait_ms } => self.invoke(caller, invocation, wait_ms.map(|ms| now.after_ms(ms))),
             Command::Outcome { call } => self.outcome(*call),
@@ -439,7 +448,7 @@ impl Kind for Object {
                 Fault::NoRoom { max_messages: calls::ITEMS_MAX as u64, max_bytes: calls::ITEM_BYTES_MAX as u64 }
             }
             Command::Next { .. } => Fault::TimedOut { what: "the stream has no item".to_owned() },
-            Command::Take { .. } | Command::Await { .. } => serving::no_call(),
+            Command::Take { .. } | Command::GiveAndTake { .. } | Command::Await { .. } => serving::no_call(),
             _ => Fault::Unanswered {},
         }
     }
@@ -525,9 +534,20 @@ impl Kind for Object {
         None
     }
 
+    /// A stream goes on for ever, or as long as it is read.
+    fn is_under_way(&self, command: &Command) -> bool {
+        match command {
+            Command::Outcome { call } => {
+                let is_running = |call: &Call| matches!(call.stage, Stage::Given(_)) && call.is_wanted && !call.is_stream();
+                self.calls.get(*call).is_some_and(is_running)
+            }
+            _ => false,
+        }
+    }
+
     fn awaited(&self, command: &Command) -> &'static str {
         match command {
-            Command::Take { .. } | Command::Await { .. } => "for a call",
+            Command::Take { .. } | Command::GiveAndTake { .. } | Command::Await { .. } => "for a call",
             Command::Next { .. } => "for an item",
             Command::Yield { .. } => "for room in the stream",
             _ => "for a provider to answer",

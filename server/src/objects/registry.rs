@@ -8,13 +8,14 @@ use super::{
     core::Fence,
     counter::Counter,
     event::Event,
-    host::{Host, Hosted, World},
-    kind::{Moment, SessionId, Wire},
+    host::{Hosted, World},
+    kind::{Moment, SessionId},
     kv::Kv,
     latch::Latch,
     list::List,
     lock::Lock,
     object::Object,
+    own::{OwnKinds, start},
     queue::Queue,
     rwlock::Rwlock,
     semaphore::Semaphore,
@@ -44,6 +45,7 @@ pub struct Registry {
     objects_max: usize,
     /// How many objects are ephemeral: as a rule none, and then the end of a session need not look through all of them.
     ephemeral: AtomicUsize,
+    own_kinds: OwnKinds,
     world: Arc<World>,
 }
 
@@ -54,11 +56,18 @@ struct Registered {
     openers: Option<HashSet<SessionId>>,
 }
 
-/// The list of kinds: an object for these options.
-fn create(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) -> Result<Arc<dyn Hosted>, Fault> {
-    fn start<K: Wire>(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) -> Result<Arc<dyn Hosted>, Fault> {
-        Ok(Host::start(name.clone(), epoch, K::create(options, epoch)?, world.clone()))
+impl Registered {
+    /// A session does not use it any more; true: it was the last one that had it open.
+    fn lose_opener(&mut self, session: SessionId) -> bool {
+        match &mut self.openers {
+            Some(openers) => openers.remove(&session) && openers.is_empty(),
+            None => false,
+        }
     }
+}
+
+/// The list of kinds: an object for these options.
+fn create(name: &Name, epoch: u64, options: &pb::Options, own: &OwnKinds, world: &Arc<World>) -> Result<Arc<dyn Hosted>, Fault> {
     match &options.kind {
         Some(options::Kind::Queue(_)) => start::<Queue>(name, epoch, options, world),
         Some(options::Kind::Kv(_)) => start::<Kv>(name, epoch, options, world),
@@ -74,6 +83,7 @@ fn create(name: &Name, epoch: u64, options: &pb::Options, world: &Arc<World>) ->
         Some(options::Kind::Array(_)) => start::<Array>(name, epoch, options, world),
         Some(options::Kind::Channel(_)) => start::<Channel>(name, epoch, options, world),
         Some(options::Kind::Topic(_)) => start::<Topic>(name, epoch, options, world),
+        Some(options::Kind::Object(object)) if !object.kind.is_empty() => own.find(&object.kind)?(name, epoch, options, world),
         Some(options::Kind::Object(_)) => start::<Object>(name, epoch, options, world),
         None => Err(Fault::bad_argument(
             "options",
@@ -92,8 +102,14 @@ impl Registry {
             next_epoch: AtomicU64::new(first_epoch),
             objects_max,
             ephemeral: AtomicUsize::new(0),
+            own_kinds: OwnKinds::default(),
             world,
         }
+    }
+
+    /// With these kinds besides those that every broker has.
+    pub fn with_own_kinds(self, own_kinds: OwnKinds) -> Registry {
+        Registry { own_kinds, ..self }
     }
 
     /// How many objects there are.
@@ -134,14 +150,15 @@ impl Registry {
                 if let Some(openers) = &mut entry.get_mut().openers {
                     openers.insert(caller);
                 }
-                Ok(pb::OpenReply { epoch: host.epoch(), created: false, options: Some(host.options()) })
+                let ephemeral = entry.get().openers.is_some();
+                Ok(pb::OpenReply { epoch: host.epoch(), created: false, options: Some(host.options()), ephemeral })
             }
             Entry::Vacant(entry) if mode == pb::Mode::Open => Err(Fault::NoSuchObject { name: entry.key().to_string() }),
             Entry::Vacant(_) if is_full => Err(Fault::LimitReached { what: "objects".into(), limit: self.objects_max as u64 }),
             Entry::Vacant(entry) => {
                 let epoch = self.next_epoch.fetch_add(1, Ordering::SeqCst);
-                let host = create(entry.key(), epoch, &options, &self.world)?;
-                let reply = pb::OpenReply { epoch, created: true, options: Some(host.options()) };
+                let host = create(entry.key(), epoch, &options, &self.own_kinds, &self.world)?;
+                let reply = pb::OpenReply { epoch, created: true, options: Some(host.options()), ephemeral };
                 self.ephemeral.fetch_add(usize::from(ephemeral), Ordering::SeqCst);
                 let openers = ephemeral.then(|| HashSet::from([caller]));
                 tracing::info!(object = %entry.key(), epoch, kind = host.kind(), ephemeral, "created");
@@ -163,9 +180,11 @@ impl Registry {
             _ => {}
         }
         // Another object of these options, so that defaults on both sides are written out.
-        let wished = option_fields(&create(name, 0, options, &self.world)?.options());
+        let wished = option_fields(&create(name, 0, options, &self.own_kinds, &self.world)?.options());
         let actual = option_fields(&host.options());
-        match wished.into_iter().zip(actual).find(|(wished, actual)| wished != actual) {
+        let differing = wished.into_iter().zip(actual).filter(|(wished, actual)| wished != actual);
+        // Of another kind of one's own the other options say nothing.
+        match differing.min_by_key(|((what, _), _)| what != "kind") {
             Some(((what, expected), (_, actual))) => mismatch(&what, expected, actual),
             None => Ok(()),
         }
@@ -244,13 +263,42 @@ impl Registry {
     /// Deletes an object: whoever waits for it is told that it is gone.
     pub fn delete(&self, object: Option<&ObjectRef>) -> Result<(), Fault> {
         let host = self.resolve(object)?;
+        self.remove_if(host.name(), |registered| registered.host.epoch() == host.epoch());
+        Ok(())
+    }
+
+    /// Puts something in front of an object: whoever finds it from now on finds that.
+    pub fn front(&self, object: &ObjectRef, front: impl FnOnce(Arc<dyn Hosted>) -> Arc<dyn Hosted>) -> Result<(), Fault> {
+        let host = self.resolve(Some(object))?;
+        if let Some(mut registered) =
+            self.objects.get_mut(host.name()).filter(|registered| registered.host.epoch() == host.epoch())
+        {
+            registered.host = front(host);
+        }
+        Ok(())
+    }
+
+    /// The session does not use an object any more: an ephemeral one goes with its last opener. Of any other, of one that is not
+    /// there, and of one that the session has not opened, this changes nothing.
+    pub fn close(&self, caller: SessionId, object: Option<&ObjectRef>) -> Result<(), Fault> {
+        let host = match self.resolve(object) {
+            Ok(host) => host,
+            Err(Fault::Gone { .. } | Fault::NoSuchObject { .. }) => return Ok(()),
+            Err(fault) => return Err(fault),
+        };
+        self.remove_if(host.name(), |registered| registered.host.epoch() == host.epoch() && registered.lose_opener(caller));
+        Ok(())
+    }
+
+    /// Removes the object of this name if the condition holds, which may change it.
+    fn remove_if(&self, name: &Name, condition: impl FnOnce(&mut Registered) -> bool) {
         let mut retired = None;
-        let removed = self.objects.remove_if(host.name(), |name, registered| {
-            let is_same = registered.host.epoch() == host.epoch();
-            if is_same {
+        let removed = self.objects.remove_if_mut(name, |name, registered| {
+            let is_over = condition(registered);
+            if is_over {
                 retired = Some(self.retire(name, &*registered.host));
             }
-            is_same
+            is_over
         });
         if let Some((_, registered)) = removed {
             self.ephemeral.fetch_sub(usize::from(registered.openers.is_some()), Ordering::SeqCst);
@@ -258,7 +306,6 @@ impl Registry {
         if let Some(deliver) = retired {
             deliver();
         }
-        Ok(())
     }
 
     /// A session that opened ephemeral objects ended: those that nobody else has open go.
@@ -266,13 +313,9 @@ impl Registry {
         if self.ephemeral.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let orphaned = |registered: &mut Registered| match &mut registered.openers {
-            Some(openers) => openers.remove(&session) && openers.is_empty(),
-            None => false,
-        };
         let mut gone = Vec::new();
         self.objects.retain(|name, registered| {
-            let orphaned = orphaned(registered);
+            let orphaned = registered.lose_opener(session);
             if orphaned {
                 gone.push(self.retire(name, &*registered.host));
             }

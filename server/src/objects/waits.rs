@@ -23,6 +23,8 @@ use std::{
 pub trait Callers: Send + Sync {
     /// Who a session says it is; `None`: there is no such session (any more).
     fn party(&self, session: SessionId) -> Option<pb::Party>;
+    /// Whether a session has ended: what it held is given back, or is being given back.
+    fn has_ended(&self, session: SessionId) -> bool;
 }
 
 /// The way to ask who a session is. Empty until the sessions' room is there.
@@ -41,6 +43,11 @@ impl Directory {
         let callers = self.0.get().and_then(Weak::upgrade);
         let known = callers.and_then(|callers| callers.party(session));
         known.unwrap_or(pb::Party { session: session.0, ..Default::default() })
+    }
+
+    /// Whether a session has ended.
+    pub fn has_ended(&self, session: SessionId) -> bool {
+        self.0.get().and_then(Weak::upgrade).is_some_and(|callers| callers.has_ended(session))
     }
 
     /// A fault with the names of those it speaks of.

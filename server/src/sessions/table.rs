@@ -271,6 +271,10 @@ impl Callers for Table {
         let label = if process.pid == 0 { format!("{label} from {peer}") } else { label.clone() };
         Some(pb::Party { session: session.id.0, label, pid: process.pid, host: process.host.clone() })
     }
+
+    fn has_ended(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_none_or(|session| session.has_ended())
+    }
 }
 
 fn is_silent(session: &Session, now: Moment) -> bool {

@@ -211,6 +211,7 @@ verbs!(registry Registry {}:
     delete Delete DeleteRequest DeleteReply,
     status Status StatusRequest StatusReply,
     waits Waits WaitsRequest WaitsReply,
+    close Close CloseRequest CloseReply,
 );
 
 verbs!(queue Queue {}:

@@ -13,6 +13,7 @@ use crate::{
             feed::Feed,
             line::{Line, Question},
         },
+        reference::{Reference, travels},
     },
 };
 use bursar_proto::{limits, v1};
@@ -52,6 +53,11 @@ pub struct End<T = Raw> {
     inboxes: Arc<Inboxes>,
     values: PhantomData<fn(T) -> T>,
 }
+
+travels!(End<T>, "channel", |end| Reference::new("channel", &end.handle).with_part(end.side.letter()), |handle, reference| {
+    let side = Side::of_letter(&reference.part()?).ok_or("the handle of an end of a channel names neither a nor b")?;
+    Ok(End::new(&handle, side))
+});
 
 impl<T> Clone for End<T> {
     fn clone(&self) -> End<T> {

@@ -1,6 +1,6 @@
 //! An end of a channel as text, to be handed to another process. It says where, and is no right: the key is not in it.
 
-use super::{Side, wire};
+use super::Side;
 use bursar_proto::{Address, Name};
 use std::{fmt, fmt::Write, str::FromStr};
 
@@ -63,7 +63,7 @@ impl EndUri {
 
 impl fmt::Display for EndUri {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = wire::End::from(self.side).as_str_name().to_lowercase();
+        let side = self.side.letter();
         write!(formatter, "{SCHEME}{}/{side}?epoch={}&address=", self.name, self.epoch)?;
         for byte in self.address.bytes() {
             match byte {
@@ -87,11 +87,7 @@ fn parse(text: &str) -> Result<EndUri, &'static str> {
     let rest = text.strip_prefix(SCHEME).ok_or("it does not begin with bursar:channel/")?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (name, side) = path.rsplit_once('/').ok_or("the end is missing")?;
-    let side = match side {
-        "a" => Side::A,
-        "b" => Side::B,
-        _ => return Err("the end is neither a nor b"),
-    };
+    let side = Side::of_letter(side).ok_or("the end is neither a nor b")?;
     let name = decode(name)?.parse().map_err(|_| "the name is not one (1 to 200 characters of A-Z a-z 0-9 . _ - /)")?;
     let epoch = parameter(query, "epoch")?.parse().map_err(|_| "the epoch is not a number")?;
     let address = decode(parameter(query, "address")?)?;

@@ -183,6 +183,18 @@ fn a_resumed_session_sends_again_what_is_unanswered_and_nothing_else() {
     assert_eq!(sender.said(), ["cancel 4".to_owned(), "call 1".to_owned(), format!("call {late}")]);
 }
 
+/// The broker answered a call as soon as the session was resumed, before it was sent again. What is kept of it is empty by then, and was
+/// sent all the same: an entry that no broker knows, which ended the session.
+#[test]
+fn a_call_that_is_answered_before_it_is_sent_again_is_not_sent_again() {
+    let mut sender = Sender::connected();
+    sender.send_many(2, 1);
+    sender.frame();
+    sender.connect();
+    sender.answer(1);
+    assert_eq!(sender.said(), ["call 2"]);
+}
+
 #[test]
 fn calls_wait_for_the_answer_to_the_open() {
     let mut sender = Sender { outbox: Outbox::new(), receivers: Vec::new() };

@@ -200,6 +200,25 @@ pub enum Create {
         #[arg(long, value_name = "SIZE", value_parser = config::size)]
         keep_bytes: Option<u64>,
     },
+    /// Make an object that programs are to serve; callers may come before them
+    #[command(after_help = "Example:\n  bursar objects create object model --max-calls 1000")]
+    Object {
+        /// Its name
+        #[arg(value_parser = name)]
+        name: String,
+        /// One call at a time, whatever its methods say
+        #[arg(long)]
+        serial: bool,
+        /// The most calls that wait or run [default: 50000]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        max_calls: Option<u64>,
+        /// The most bytes of their arguments, and of items that are not read [default: 64MiB]
+        #[arg(long, value_name = "SIZE", value_parser = config::size)]
+        max_bytes: Option<u64>,
+        /// The most calls of one caller that wait or run [default: 10000]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        max_calls_per_session: Option<u64>,
+    },
 }
 
 /// What happens to a message for a subscription whose buffer is full; spelled as the broker's configuration does, too.
@@ -320,6 +339,15 @@ impl Create {
                 builder = keep_bytes.into_iter().fold(builder, |builder, n| builder.keep_bytes(n));
                 builder.create().await?;
                 ("topic", name)
+            }
+            Create::Object { name, serial, max_calls, max_bytes, max_calls_per_session } => {
+                let mut builder = manager.object(&name);
+                builder = if serial { builder.serial() } else { builder };
+                builder = max_calls.into_iter().fold(builder, |builder, n| builder.max_calls(n));
+                builder = max_bytes.into_iter().fold(builder, |builder, n| builder.max_bytes(n));
+                builder = max_calls_per_session.into_iter().fold(builder, |builder, n| builder.max_calls_per_session(n));
+                builder.create().await?;
+                ("object", name)
             }
         };
         output.result(json!({ "created": name, "kind": kind }), format_args!("created {kind} {name}"))

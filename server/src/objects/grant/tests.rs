@@ -136,5 +136,5 @@ where
 }
 
 fn fresh<K: Wire>(options: &registry::options::Kind) -> K {
-    K::create(&registry::Options { kind: Some(*options) }, EPOCH).expect("the options make sense")
+    K::create(&registry::Options { kind: Some(options.clone()) }, EPOCH).expect("the options make sense")
 }

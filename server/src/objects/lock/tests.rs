@@ -210,7 +210,7 @@ fn options_and_requests_are_checked_at_the_border() {
         |kind| Lock::create(&v1::registry::Options { kind }, 1).map(|lock| (lock.options().kind, lock.refuses_deadlock()));
     for (on_deadlock, refuses) in [(0, false), (1, true)] {
         let kind = Some(options(true, on_deadlock));
-        assert_eq!(create(kind), Ok((kind, refuses)));
+        assert_eq!(create(kind.clone()), Ok((kind, refuses)));
     }
     let argument = |fault| match fault {
         Fault::BadArgument { argument, .. } => argument,

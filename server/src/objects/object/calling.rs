@@ -51,7 +51,7 @@ impl Object {
         }
     }
 
-    /// Whether calls that wait for this one have what it needs: the turn of the serial methods, or all the capacity that there is.
+    /// Whether calls that wait for this one have what it needs: the turn of the serial methods, or all the capacity of those who serve it.
     fn check_cycle(&self, invocation: &Invocation) -> Result<(), Fault> {
         let waits_here = |link: &&Link| {
             let is_given = |call: &Call| matches!(call.stage, Stage::Given(_));
@@ -62,11 +62,18 @@ impl Object {
         let flags = calls::flags(self.description.as_deref(), &invocation.method, self.options.serial);
         let needs_turn = flags.is_some_and(|flags| flags.serial);
         let in_turn = above.iter().find(|link| Some(link.call) == self.calls.running_serial()).filter(|_| needs_turn);
-        let is_full = above.len() as u64 >= self.capacity() && !self.providers.is_empty();
-        match in_turn.or(is_full.then_some(first)) {
+        match in_turn.or(self.is_full_of(&above, &invocation.method).then_some(first)) {
             Some(link) => Err(Fault::CallCycle { cycle: cycle(link, invocation) }),
             None => Ok(()),
         }
+    }
+
+    /// Whether these calls have all the capacity of those who serve the method.
+    fn is_full_of(&self, calls: &[&Link], method: &str) -> bool {
+        let serving: Vec<_> = self.providers.values().filter(|provider| provider.methods.contains(method)).collect();
+        let capacity: u64 = serving.iter().map(|provider| provider.capacity).sum();
+        let held = calls.iter().filter(|link| serving.iter().any(|provider| provider.given.contains(&link.call))).count();
+        !serving.is_empty() && held as u64 >= capacity
     }
 
     pub(super) fn outcome(&self, id: u64) -> Result<Decision<Object>, Fault> {

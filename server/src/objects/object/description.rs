@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// All methods of an object together. An interface with more is several.
 pub(super) const METHODS_MAX: usize = 256;
 
-/// See the [module](self).
+/// What there is to call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// Of the object.
@@ -91,7 +91,7 @@ impl Method {
 
 impl Description {
     /// Whether a call makes sense.
-    pub(super) fn check(&self, invocation: &Invocation) -> Result<(), Fault> {
+    pub(crate) fn check(&self, invocation: &Invocation) -> Result<(), Fault> {
         match self.methods.get(&invocation.method) {
             Some(method) => method.check(invocation),
             None => {
@@ -122,7 +122,7 @@ impl Description {
 }
 
 /// The most similar of those that are known; empty: none is.
-fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(in crate::objects) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
     known.min_by_key(|name| distance(unknown, name)).unwrap_or_default().to_owned()
 }
 

@@ -62,11 +62,16 @@ impl Object {
         if ask.is_some_and(|ask| !taker.asks.contains(&ask)) {
             return Err(no_call());
         }
+        if max == 0 && !taker.asks.is_empty() {
+            // Whoever leaves asks for nothing more: those that wait are answered, so that no call is under way unseen.
+            return Ok(Decision::Enter(Change::Stopped { provider, ask: 0 }, Command::Take { provider, max }));
+        }
         let calls = self.next_for(taker, max);
         let cancelled: Vec<u64> = taker.cancelled.iter().take(limits::BATCH_MAX).copied().collect();
         if calls.is_empty() && cancelled.is_empty() {
             return Ok(match ask {
                 Some(_) => Decision::Wait,
+                None if max == 0 => Decision::Wait,
                 None => Decision::Enter(Change::Asked { provider }, Command::Await { provider, max, ask: self.last_ask + 1 }),
             });
         }
@@ -77,6 +82,9 @@ impl Object {
 
     /// What it was offered, and what it may take besides.
     fn next_for(&self, provider: &Provider, max: usize) -> Vec<u64> {
+        if max == 0 {
+            return Vec::new();
+        }
         let room = usize::try_from(provider.free()).unwrap_or(usize::MAX);
         let more = self.calls.ready(&provider.methods).take(room);
         let (mut count, mut bytes) = (0, 0);
@@ -97,6 +105,21 @@ impl Object {
             left_ms: call.deadline.map(|deadline| deadline.ms_since(now)),
             again: call.lost > 0,
             stream: call.is_stream(),
+        }
+    }
+
+    /// As when a Give had come before a Take: it waits on as a Take alone.
+    pub(super) fn give_and_take(
+        &self,
+        caller: SessionId,
+        provider: u64,
+        ends: &[(u64, Option<End>)],
+        max: usize,
+        now: Moment,
+    ) -> Result<Decision<Object>, Fault> {
+        match self.give(caller, provider, ends)? {
+            Decision::Change(given, _) => Ok(Decision::Enter(given, Command::Take { provider, max })),
+            _ => self.take(caller, provider, max, None, now),
         }
     }
 
@@ -244,7 +267,7 @@ impl Object {
 
     pub(super) fn stop_asking(&mut self, provider: u64, ask: u64) {
         if let Some(provider) = self.providers.get_mut(&provider) {
-            provider.asks.remove(&ask);
+            provider.asks.retain(|other| ask != 0 && *other != ask);
         }
     }
 

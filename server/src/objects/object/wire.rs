@@ -41,7 +41,10 @@ impl Wire for Object {
         let Some(registry::options::Kind::Object(options)) = &options.kind else {
             return Err(Fault::bad_argument("options", "expected the options of an object"));
         };
-        let pb::Options { max_calls, max_bytes, max_calls_per_session, serial } = *options;
+        let pb::Options { max_calls, max_bytes, max_calls_per_session, serial, ref kind } = *options;
+        if !kind.is_empty() {
+            return Err(Fault::bad_argument("kind", format!("an object that is served has none, got {kind:?}")));
+        }
         let or = |given: u64, default: u64| if given == 0 { default } else { given };
         let options = Options {
             calls: or(max_calls, 50_000),
@@ -54,7 +57,13 @@ impl Wire for Object {
 
     fn options(&self) -> registry::Options {
         let Options { calls, bytes, calls_per_session, serial } = self.options;
-        let options = pb::Options { max_calls: calls, max_bytes: bytes, max_calls_per_session: calls_per_session, serial };
+        let options = pb::Options {
+            max_calls: calls,
+            max_bytes: bytes,
+            max_calls_per_session: calls_per_session,
+            serial,
+            kind: String::new(),
+        };
         registry::Options { kind: Some(registry::options::Kind::Object(options)) }
     }
 
@@ -112,13 +121,19 @@ fn read(verb: pb::command::Verb, bytes_max: usize) -> Result<Command, Fault> {
             Command::Provide { description, capacity: u64::from(capacity.max(1)) }
         }
         Verb::Withdraw(pb::WithdrawRequest { object: _, provider }) => Command::Withdraw { provider },
-        Verb::Take(pb::TakeRequest { object: _, wait_ms: _, provider, max }) => {
-            Command::Take { provider, max: batch("max", (max as usize).max(1))? }
+        Verb::Take(pb::TakeRequest { object: _, wait_ms: _, provider, max, outcomes, only_cancelled }) => {
+            let max = if only_cancelled { 0 } else { batch("max", (max as usize).max(1))? };
+            match outcomes.len() {
+                0 => Command::Take { provider, max },
+                count => {
+                    batch("outcomes", count)?;
+                    Command::GiveAndTake { provider, ends: read_outcomes(outcomes, bytes_max)?, max }
+                }
+            }
         }
         Verb::Give(pb::GiveRequest { object: _, provider, outcomes }) => {
             batch("outcomes", outcomes.len())?;
-            let ends = outcomes.into_iter().map(|outcome| read_outcome(outcome, bytes_max)).collect::<Result<_, _>>()?;
-            Command::Give { provider, ends }
+            Command::Give { provider, ends: read_outcomes(outcomes, bytes_max)? }
         }
         Verb::Yield(pb::YieldRequest { object: _, wait_ms: _, provider, call, items }) => {
             batch("items", items.len())?;
@@ -148,28 +163,36 @@ fn at_most(argument: &str, count: usize, max: usize) -> Result<(), Fault> {
     }
 }
 
+fn read_outcomes(outcomes: Vec<pb::Outcome>, bytes_max: usize) -> Result<Vec<(u64, Option<End>)>, Fault> {
+    outcomes.into_iter().map(|outcome| read_outcome(outcome, bytes_max)).collect()
+}
+
 /// A result that is too large is known to the caller as such: the call is over either way.
 fn read_outcome(pb::Outcome { call, outcome }: pb::Outcome, bytes_max: usize) -> Result<(u64, Option<End>), Fault> {
     use pb::outcome::Outcome as Given;
-    let too_large = |size: usize| End::Fault(Fault::ResultTooLarge { size: size as u64, limit: bytes_max as u64 });
+    let too_large = |size: u64| End::Fault(Fault::ResultTooLarge { size, limit: bytes_max as u64 });
     let end = match outcome {
-        Some(Given::Result(value)) if value.data.len() > bytes_max => too_large(value.data.len()),
+        Some(Given::Result(value)) if value.data.len() > bytes_max => too_large(value.data.len() as u64),
         Some(Given::Result(value)) => End::Result(Value::read(Some(value), bytes_max)?),
         Some(Given::Failure(pb::Failure { value: Some(value), .. })) if value.data.len() > bytes_max => {
-            too_large(value.data.len())
+            too_large(value.data.len() as u64)
         }
-        Some(Given::Failure(pb::Failure { r#type, message, value })) => {
-            let value = value.map(|value| Value::read(Some(value), bytes_max)).transpose()?;
-            End::Failure(Failure { r#type: cut(r#type, TYPE_BYTES_MAX), message: cut(message, MESSAGE_BYTES_MAX), value })
-        }
+        Some(Given::Failure(failure)) => End::Failure(read_failure(failure, bytes_max)?),
         Some(Given::Ended(pb::Ended {})) => End::Ended,
         Some(Given::NotBegun(pb::NotBegun {})) => return Ok((call, None)),
+        Some(Given::TooLarge(pb::TooLarge { size })) => too_large(size),
         None => {
             let problem = format!("expected a result, a failure or an end of call {call}, got none");
             return Err(Fault::bad_argument("outcomes", problem));
         }
     };
     Ok((call, Some(end)))
+}
+
+/// Fault: TooLarge.
+pub(crate) fn read_failure(pb::Failure { r#type, message, value }: pb::Failure, bytes_max: usize) -> Result<Failure, Fault> {
+    let value = value.map(|value| Value::read(Some(value), bytes_max)).transpose()?;
+    Ok(Failure { r#type: cut(r#type, TYPE_BYTES_MAX), message: cut(message, MESSAGE_BYTES_MAX), value })
 }
 
 fn cut(mut text: String, bytes_max: usize) -> String {
@@ -244,7 +267,8 @@ fn check_name(name: &str) -> Result<(), Fault> {
     }
 }
 
-fn read_description(description: Option<pb::Description>) -> Result<Description, Fault> {
+/// As a provider says it. Faults: BadArgument, TooLarge.
+pub(crate) fn read_description(description: Option<pb::Description>) -> Result<Description, Fault> {
     let missing = || Fault::bad_argument("description", "expected what the provider serves, got nothing");
     let description = description.ok_or_else(missing)?;
     let size = description.encoded_len();

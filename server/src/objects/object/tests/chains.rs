@@ -47,6 +47,19 @@ fn a_call_that_waits_for_all_there_is_to_serve_it_is_refused() {
     play.trial.waits(C, on_behalf_of("once", &chain), Wait::Forever);
 }
 
+/// Free capacity of one who does not serve the method is of no use to the call.
+#[test]
+fn a_call_that_waits_for_all_who_serve_its_method_is_refused_whoever_serves_others() {
+    let mut play = Play::new(ROOMY);
+    play.provide_this(B, described(vec![("once", method(&[]))]), 1);
+    play.provide_this(C, described(vec![("other", method(&[]))]), 5);
+    play.call("once");
+    play.take(B, 1, 1);
+    let chain = [link("it", EPOCH, 1, "once")];
+    assert!(matches!(play.trial.refused(C, on_behalf_of("once", &chain)), Fault::CallCycle { .. }));
+    play.trial.waits(C, on_behalf_of("other", &chain), Wait::Forever);
+}
+
 #[test]
 fn a_provider_is_told_the_chain_of_its_call() {
     let mut play = Play::served(9);

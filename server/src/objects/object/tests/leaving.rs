@@ -163,3 +163,16 @@ fn a_session_that_calls_what_it_serves_leaves_nothing_behind() {
     play.trial.die(B);
     assert_eq!((play.trial.kind().calls.len(), play.trial.kind().providers.len()), (0, 0));
 }
+
+/// The Take of a provider that left was once taken back while a call for it was under way: the call was taken for begun.
+#[test]
+fn who_asks_for_no_more_calls_knows_all_that_it_was_given() {
+    let mut play = Play::served(9);
+    let idle = play.idle(B, 1);
+    let quiet = play.trial.waits(B, take(1, 0), Wait::Forever);
+    assert!(matches!(play.trial.told(idle), Err(Fault::TimedOut { .. })), "it knows that nothing is to come");
+    let call = play.call("once");
+    assert!(play.trial.is_waiting(call) && play.trial.is_waiting(quiet));
+    assert_eq!(play.trial.ask(B, Command::Withdraw { provider: 1 }), Ok(Reply::Withdraw));
+    assert_eq!(play.outcome(call), Err(Fault::NoProvider {}));
+}

@@ -36,6 +36,28 @@ fn nobody_gets_more_calls_than_its_capacity() {
     assert_eq!(play.taken(idle), [3]);
 }
 
+/// One round for each call less than with a Give of its own.
+#[test]
+fn outcomes_are_given_before_the_take_that_brings_them() {
+    let mut play = Play::served(1);
+    let (first, second, third) = (play.call("once"), play.call("turn"), play.call("once"));
+    assert_eq!(play.take(B, 1, 9), [1]);
+    let and_take = |call, text| Command::GiveAndTake { provider: 1, ends: vec![(call, Some(result(text)))], max: 9 };
+    let Ok(reply) = play.trial.ask(B, and_take(1, "x")) else { panic!("expected a call") };
+    assert_eq!((calls(reply), play.outcome(first)), (vec![2], got("x")), "there is room for the next one");
+    play.trial.ask(B, and_take(7, "y")).expect_err("it does not have this one, and has room for none");
+    let Ok(reply) = play.trial.ask(B, and_take(2, "y")) else { panic!("expected a call") };
+    assert_eq!((calls(reply), play.outcome(second)), (vec![3], got("y")));
+    let idle = play.trial.waits(B, and_take(3, "z"), Wait::Forever);
+    assert_eq!(play.outcome(third), got("z"), "though the Take waits");
+    let fourth = play.call("once");
+    assert_eq!(play.taken(idle), [4]);
+    assert!(play.trial.is_waiting(fourth));
+    let fault = play.trial.ask(B, Command::GiveAndTake { provider: 1, ends: vec![(4, Some(End::Ended))], max: 9 }).unwrap_err();
+    assert!(matches!(fault, Fault::BadArgument { .. }), "{fault}");
+    assert_eq!(play.described().running, 1);
+}
+
 #[test]
 fn a_take_gets_at_most_what_it_asks_for_and_a_mebibyte_beyond_the_first() {
     let mut play = Play::new(ROOMY);

@@ -17,6 +17,21 @@ fn the_provider_is_told_when_nobody_waits_any_more() {
 }
 
 #[test]
+fn who_asks_for_cancellations_only_is_given_no_calls() {
+    let mut play = Play::served(9);
+    let call = play.call("once");
+    play.take(B, 1, 1);
+    play.call("once");
+    let leaving = play.trial.waits(B, take(1, 0), Wait::Forever);
+    play.call("again");
+    assert!(play.trial.is_waiting(leaving));
+    play.trial.cancel(call);
+    let Ok(Reply::Take { calls, cancelled, .. }) = play.trial.told(leaving) else { panic!("expected a cancellation") };
+    assert_eq!((calls, cancelled), (vec![], vec![1]));
+    assert_eq!(play.take(B, 1, 9), [2, 3]);
+}
+
+#[test]
 fn a_cancellation_that_did_not_arrive_is_told_again() {
     let mut play = Play::served(9);
     let call = play.call("once");

@@ -51,10 +51,11 @@ fn every_option_has_a_default_and_comes_back_as_it_was_given() {
         Some(registry::options::Kind::Object(options)) => options,
         other => panic!("expected the options of an object, got {other:?}"),
     };
-    let defaults = pb::Options { max_calls: 50_000, max_bytes: 64 << 20, max_calls_per_session: 10_000, serial: false };
+    let (max_calls, max_bytes, max_calls_per_session) = (50_000, 64 << 20, 10_000);
+    let defaults = pb::Options { max_calls, max_bytes, max_calls_per_session, ..Default::default() };
     assert_eq!(options(create(pb::Options::default())), defaults);
-    let own = pb::Options { max_calls: 1, max_bytes: 2, max_calls_per_session: 3, serial: true };
-    assert_eq!(options(create(own)), own);
+    let own = pb::Options { max_calls: 1, max_bytes: 2, max_calls_per_session: 3, serial: true, kind: String::new() };
+    assert_eq!(options(create(own.clone())), own);
 }
 
 #[test]
@@ -78,6 +79,8 @@ fn a_request_that_makes_no_sense_is_refused_with_the_name_of_its_argument() {
     is(with(vec![parameter("-")]), "description", "-");
     is(with((0..65).map(|number| parameter(&format!("p{number}"))).collect()), "description", "64");
     is(Verb::Take(pb::TakeRequest { max: 10_001, ..Default::default() }), "max", "10000");
+    let outcomes = vec![pb::Outcome::default()];
+    is(Verb::Take(pb::TakeRequest { outcomes, ..Default::default() }), "outcomes", "got none");
     is(Verb::Next(pb::NextRequest { max: 10_001, ..Default::default() }), "max", "10000");
     is(Verb::Give(pb::GiveRequest::default()), "outcomes", "got 0");
     is(outcome(None), "outcomes", "call 3");
@@ -109,7 +112,8 @@ fn a_result_that_is_too_large_is_known_to_the_caller() {
     use pb::outcome::Outcome as Given;
     let fault = Fault::ResultTooLarge { size: BYTES_MAX as u64 + 1, limit: BYTES_MAX as u64 };
     let failure = pb::Failure { value: wire_value(BYTES_MAX + 1), ..Default::default() };
-    for given in [Given::Result(wire_value(BYTES_MAX + 1).unwrap()), Given::Failure(failure)] {
+    let said = pb::TooLarge { size: BYTES_MAX as u64 + 1 };
+    for given in [Given::Result(wire_value(BYTES_MAX + 1).unwrap()), Given::Failure(failure), Given::TooLarge(said)] {
         let Ok(Command::Give { ends, .. }) = read(outcome(Some(given))) else { panic!("expected ends") };
         assert_eq!(ends, [(3, Some(End::Fault(fault.clone())))]);
     }
