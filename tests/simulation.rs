@@ -10,97 +10,43 @@
 
 mod holders;
 mod served;
+mod stage;
 mod talks;
 
 use bursar_proto::{
     Fault,
-    v1::{self, ObjectRef, answer::Reply, call, client_entry, kv, queue, registry, server_entry},
+    v1::{self, ObjectRef, answer::Reply, call, kv, queue, registry::options::Kind},
 };
-use bursar_server::{
-    clock::Clock,
-    objects::{
-        agenda::Agenda,
-        door::Door,
-        host::{Hosted, World},
-        kind::{Departure, Moment, SessionId},
-        registry::Registry,
-    },
-    sessions::{Caller, Link, Session, Settings, Table},
-};
+use bursar_server::objects::{host::Hosted, kind::Departure};
 use bytes::Bytes;
-use prost::Message;
+use stage::{CLIENTS, Line, Stage, TTL_MS, with_seeds};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
+    sync::Arc,
 };
 
 const MAXSIZE: u64 = 12;
 const MAX_BYTES: u64 = 300;
-const CLIENTS: usize = 6;
-const TTL_MS: u64 = 10_000;
 
 #[test]
 fn simulation() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number, not {text:?}")))
-    };
-    let (first, seeds, steps) =
-        (number("BURSAR_SIM_SEED", 1), number("BURSAR_SIM_SEEDS", 40), number("BURSAR_SIM_STEPS", 10_000));
-    let start = std::time::Instant::now();
-    for seed in first..first + seeds {
-        let run = std::panic::catch_unwind(|| Simulation::new(seed).run(steps));
-        if let Err(panic) = run {
-            eprintln!("simulation failed with BURSAR_SIM_SEED={seed} BURSAR_SIM_STEPS={steps}");
-            std::panic::resume_unwind(panic);
-        }
-    }
-    let rate = (seeds * steps) as f64 / start.elapsed().as_secs_f64();
-    println!("R17 simulation: seeds {first}..{}, {} steps, {rate:.0} steps/s, violations 0", first + seeds, seeds * steps);
+    let (_, figure) = with_seeds("simulation", |seed, steps| Simulation::new(seed).run(steps));
+    println!("{figure}, violations 0");
 }
 
-/// A connection that only says when it was last heard.
-struct FakeLink {
-    id: u64,
-    heard: AtomicU64,
-}
+/// What the model says of a call to the map.
+type Expected = Option<Result<kv::reply::Verb, u32>>;
 
-impl Link for FakeLink {
-    fn id(&self) -> u64 {
-        self.id
-    }
-
-    fn last_heard(&self) -> Moment {
-        Moment(self.heard.load(Ordering::Relaxed))
-    }
-}
-
-/// A call that is not answered yet, as its client knows it.
-struct Pending {
-    command: call::Command,
-    expected: Option<Result<kv::reply::Verb, u32>>,
-    is_cancelled: bool,
-    /// The answer that was lost on its way; a retry must get the same.
-    lost_answer: Option<Bytes>,
-}
+type Pending = stage::Pending<Expected>;
 
 struct Client {
-    session: Arc<Session>,
-    link: Arc<FakeLink>,
-    epoch: u64,
-    next_sequence: u64,
-    pending: BTreeMap<u64, Pending>,
+    line: Line<Expected>,
     /// What it works on: lease to payload.
     held: BTreeMap<u64, Bytes>,
     /// What it only buffers.
     buffered: BTreeMap<u64, Bytes>,
     producer: u64,
     next_number: u64,
-    /// Answers it has and has not told the broker of.
-    unacknowledged: Vec<u64>,
 }
 
 /// A map that does what kv should, executed when the broker executes.
@@ -113,14 +59,9 @@ struct Model {
 struct Simulation {
     random: fastrand::Rng,
     is_calm: bool,
-    clock: Clock,
-    agenda: Arc<Agenda>,
-    table: Arc<Table>,
-    queue: Arc<dyn Hosted>,
-    kv: Arc<dyn Hosted>,
+    stage: Stage,
     clients: Vec<Client>,
     model: Model,
-    links: u64,
     producers: u64,
     issued: BTreeSet<Bytes>,
     acknowledged: BTreeSet<Bytes>,
@@ -132,41 +73,14 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
-        let clock = Clock::manual(Moment(1_000_000));
-        let agenda = Arc::new(Agenda::default());
-        let world = Arc::new(World::new(clock.clone(), agenda.clone(), None, 1 << 20));
-        let registry = Registry::new(world, 100);
-        let options = |kind| Some(registry::Options { kind: Some(kind) });
         let queue_options = queue::Options { maxsize: MAXSIZE, max_bytes: MAX_BYTES, retry_delay_ms: 20, ..Default::default() };
-        let declared = [
-            ("q", options(registry::options::Kind::Queue(queue_options))),
-            ("m", options(registry::options::Kind::Kv(kv::Options { events_max: 16, ..Default::default() }))),
-        ];
-        let [queue, kv] = declared.map(|(name, options)| {
-            let request = registry::OpenRequest { name: name.into(), options, ..Default::default() };
-            registry.open(SessionId(0), request).unwrap();
-            registry.resolve(object(name).as_ref()).unwrap()
-        });
-        let settings = Settings {
-            ttl_ms: TTL_MS,
-            payload_bytes_max: 1 << 20,
-            calls_in_flight_max: 1000,
-            server_id: [0; 16],
-            boot_epoch: 1,
-            engine: ("memory", "nothing"),
-        };
-        let table = Table::new(Arc::new(Door::new(registry)), clock.clone(), settings);
+        let kv_options = kv::Options { events_max: 16, ..Default::default() };
         let mut simulation = Simulation {
             random: fastrand::Rng::with_seed(seed),
             is_calm: seed.is_multiple_of(4),
-            clock,
-            agenda,
-            table,
-            queue,
-            kv,
+            stage: Stage::new([("q", Kind::Queue(queue_options)), ("m", Kind::Kv(kv_options))]),
             clients: vec![],
             model: Model::default(),
-            links: 0,
             producers: 0,
             issued: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
@@ -183,7 +97,7 @@ impl Simulation {
     fn run(mut self, steps: u64) {
         for step in 0..steps {
             self.step();
-            self.check();
+            self.stage.check();
             if step % 64 == 0 {
                 self.rest();
             }
@@ -191,27 +105,14 @@ impl Simulation {
         self.finish();
     }
 
-    fn new_link(&mut self) -> Arc<FakeLink> {
-        self.links += 1;
-        Arc::new(FakeLink { id: self.links, heard: AtomicU64::new(self.clock.now().0) })
-    }
-
     fn new_client(&mut self) -> Client {
-        let link = self.new_link();
-        let session = self.table.open(Caller::default(), 0).unwrap();
-        let epoch = session.attach(link.clone(), None, self.clock.now());
         self.producers += 1;
         Client {
-            session,
-            link,
-            epoch,
-            next_sequence: 1,
-            pending: BTreeMap::new(),
+            line: self.stage.connect(),
             held: BTreeMap::new(),
             buffered: BTreeMap::new(),
             producer: self.producers,
             next_number: 0,
-            unacknowledged: vec![],
         }
     }
 
@@ -235,14 +136,12 @@ impl Simulation {
         }
     }
 
-    fn call(&mut self, at: usize, command: call::Command, expected: Option<Result<kv::reply::Verb, u32>>) {
-        let client = &mut self.clients[at];
-        let sequence = client.next_sequence;
-        client.next_sequence += 1;
-        let pending = Pending { command: command.clone(), expected, is_cancelled: false, lost_answer: None };
-        client.pending.insert(sequence, pending);
-        let session = client.session.clone();
-        self.table.call(&session, sequence, Some(command));
+    fn call(&mut self, at: usize, command: call::Command, expected: Expected) {
+        self.stage.call(&mut self.clients[at].line, command, expected);
+    }
+
+    fn queue(&self) -> &Arc<dyn Hosted> {
+        &self.stage.hosts[0]
     }
 
     fn wait_ms(&mut self) -> i64 {
@@ -250,7 +149,7 @@ impl Simulation {
     }
 
     fn put(&mut self, at: usize) {
-        if self.clients[at].pending.len() > 8 {
+        if self.clients[at].line.pending.len() > 8 {
             return;
         }
         let wait_ms = self.wait_ms();
@@ -276,7 +175,7 @@ impl Simulation {
     }
 
     fn get(&mut self, at: usize) {
-        if self.clients[at].pending.len() > 8 || self.clients[at].held.len() > 3 {
+        if self.clients[at].line.pending.len() > 8 || self.clients[at].held.len() > 3 {
             return;
         }
         let wait_ms = self.wait_ms();
@@ -342,7 +241,7 @@ impl Simulation {
     }
 
     fn use_map(&mut self, at: usize) {
-        if self.clients[at].pending.len() > 12 {
+        if self.clients[at].line.pending.len() > 12 {
             return;
         }
         let key = format!("key {}", self.random.u8(..5));
@@ -420,50 +319,31 @@ impl Simulation {
 
     /// Takes frames of a session until nothing is there. Lost: the connection breaks before they arrive.
     fn read(&mut self, at: usize, is_lost: bool) {
-        loop {
-            let client = &self.clients[at];
-            let Some(batch) = client.session.take(client.epoch, Waker::noop()) else { break };
-            assert!(batch.farewell.is_none(), "nobody ended this session: {:?}", batch.farewell);
-            for entry in batch.entries {
-                let decoded = v1::ServerEntry::decode(entry.clone()).unwrap();
-                let Some(server_entry::Entry::Answer(answer)) = decoded.entry else { continue };
-                self.answer(at, decoded.sequence, answer, entry, is_lost);
+        while let Some(entries) = self.clients[at].line.receive() {
+            for entry in entries {
+                if let Some((pending, reply)) = self.clients[at].line.take(entry, is_lost) {
+                    self.answered(at, reply, pending);
+                }
             }
         }
+        let line = &mut self.clients[at].line;
         if is_lost {
-            return self.reconnect(at);
+            return self.stage.reconnect(line);
         }
-        let client = &mut self.clients[at];
         if self.random.bool() {
-            for sequence in client.unacknowledged.drain(..) {
-                client.session.heard(&v1::Range { first: sequence, count: 1 });
-            }
+            line.acknowledge();
         }
     }
 
-    fn answer(&mut self, at: usize, sequence: u64, answer: v1::Answer, entry: Bytes, is_lost: bool) {
-        let client = &mut self.clients[at];
-        let Some(pending) = client.pending.get_mut(&sequence) else {
-            panic!("call {sequence} is answered twice: {answer:?}");
-        };
-        if let Some(lost) = &pending.lost_answer {
-            assert_eq!(*lost, entry, "a retry of call {sequence} got another answer");
-        }
-        if is_lost {
-            pending.lost_answer = Some(entry);
-            return;
-        }
-        let pending = client.pending.remove(&sequence).unwrap();
-        client.unacknowledged.push(sequence);
-        let reply = answer.reply.expect("an answer says something");
+    fn answered(&mut self, at: usize, reply: Reply, pending: Pending) {
         match (reply, pending) {
-            (reply, Pending { expected: Some(expected), .. }) => {
+            (reply, Pending { note: Some(expected), command, .. }) => {
                 let actual = match reply {
                     Reply::Kv(reply) => Ok(reply.verb.unwrap()),
                     Reply::Fault(fault) => Err(fault.number),
                     other => panic!("a map answers {other:?}"),
                 };
-                assert_eq!(actual, expected, "K1: call {sequence}");
+                assert_eq!(actual, expected, "K1: {command:?}");
             }
             (Reply::Queue(reply), pending) => self.queue_reply(at, reply.verb.unwrap(), pending),
             (Reply::Fault(fault), pending) => {
@@ -543,97 +423,56 @@ impl Simulation {
 
     fn cancel(&mut self, at: usize) {
         let client = &mut self.clients[at];
-        let sequences: Vec<u64> = client.pending.keys().copied().collect();
+        let sequences: Vec<u64> = client.line.pending.keys().copied().collect();
         let Some(sequence) = self.random.choice(&sequences) else { return };
-        let pending = client.pending.get_mut(sequence).unwrap();
+        let pending = &client.line.pending[sequence];
         // A cancelled settlement may still take place; its item is not followed any further.
-        if !is_settlement(&pending.command) && pending.expected.is_none() && pending.lost_answer.is_none() {
-            pending.is_cancelled = true;
-            client.session.cancel(*sequence);
+        if !is_settlement(&pending.command) && pending.note.is_none() && pending.lost_answer.is_none() {
+            client.line.cancel(*sequence);
         }
     }
 
-    /// The connection breaks; the client resumes, and sends again what was not answered.
     fn reconnect(&mut self, at: usize) {
-        let link = self.new_link();
-        let client = &mut self.clients[at];
-        client.session.detach(client.epoch);
-        let unheard: Vec<v1::Range> = client.pending.keys().map(|sequence| v1::Range { first: *sequence, count: 1 }).collect();
-        client.unacknowledged.clear();
-        client.epoch = client.session.attach(link.clone(), Some(&unheard), self.clock.now());
-        client.link = link;
-        let session = client.session.clone();
-        let again: Vec<(u64, call::Command, bool)> =
-            client.pending.iter().map(|(sequence, pending)| (*sequence, pending.command.clone(), pending.is_cancelled)).collect();
-        for (sequence, command, is_cancelled) in again {
-            // As it would come over the wire.
-            let entry = v1::ClientEntry { sequence, entry: Some(client_entry::Entry::Call(v1::Call { command: Some(command) })) };
-            let decoded = v1::ClientEntry::decode(entry.encode_to_vec().as_slice()).unwrap();
-            let Some(client_entry::Entry::Call(call)) = decoded.entry else { unreachable!() };
-            self.table.call(&session, sequence, call.command);
-            if is_cancelled {
-                session.cancel(sequence);
-            }
-        }
+        self.stage.reconnect(&mut self.clients[at].line);
     }
 
     fn die(&mut self, at: usize) {
         let fresh = self.new_client();
         let dead = std::mem::replace(&mut self.clients[at], fresh);
         let how = if self.random.bool() { Departure::Lost } else { Departure::Closed };
-        self.table.end(&dead.session, how, "simulated death");
+        self.stage.end(&dead.line, how);
         self.bury(dead);
     }
 
     fn fall_silent(&mut self, at: usize) {
         let fresh = self.new_client();
         let silent = std::mem::replace(&mut self.clients[at], fresh);
-        self.clock.advance(TTL_MS + 1);
-        for client in &self.clients {
-            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
-        }
-        self.table.end_silent();
+        self.stage.outlast(self.clients.iter().map(|client| &client.line));
         self.bury(silent);
-        self.wake();
+        self.stage.wake();
     }
 
     /// Nothing is given to the dead.
-    fn bury(&mut self, dead: Client) {
-        let sequence = dead.next_sequence;
+    fn bury(&mut self, mut dead: Client) {
         let request = queue::GetRequest { object: object("q"), ..Default::default() };
-        self.table.call(&dead.session, sequence, Some(queue_call(queue::command::Verb::Get(request))));
-        assert_eq!(self.table.count(), CLIENTS, "a session outlived its client");
+        self.stage.call(&mut dead.line, queue_call(queue::command::Verb::Get(request)), None);
+        assert_eq!(self.stage.table.count(), CLIENTS, "a session outlived its client");
     }
 
     fn pass_time(&mut self) {
-        self.clock.advance(self.random.u64(0..40));
-        for client in &self.clients {
-            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
-        }
-        self.wake();
-    }
-
-    fn wake(&self) {
-        while self.agenda.wake_one(self.clock.now()) {}
-    }
-
-    fn check(&self) {
-        for host in [&self.queue, &self.kv] {
-            if let Some(violation) = host.violation() {
-                panic!("{}: {violation}", host.name());
-            }
-        }
+        self.stage.advance(self.random.u64(0..40), self.clients.iter().map(|client| &client.line));
+        self.stage.wake();
     }
 
     /// Everybody reads everything: nobody may wait for what is there.
     fn rest(&mut self) {
         self.operate_resume();
-        self.wake();
+        self.stage.wake();
         (0..CLIENTS).for_each(|at| self.read(at, false));
-        let (_, figures) = self.queue.figures();
+        let (_, figures) = self.queue().figures();
         let figure = |name: &str| figures.iter().find(|(figure, _)| *figure == name).unwrap().1;
         let waits = |verb: fn(&queue::command::Verb) -> bool| {
-            self.clients.iter().flat_map(|client| client.pending.values()).any(|pending| match &pending.command {
+            self.clients.iter().flat_map(|client| client.line.pending.values()).any(|pending| match &pending.command {
                 call::Command::Queue(queue::Command { verb: Some(pending) }) => verb(pending),
                 _ => false,
             })
@@ -664,8 +503,8 @@ impl Simulation {
             self.is_calm = false;
         }
         (0..CLIENTS).for_each(|at| self.die(at));
-        self.clock.advance(TTL_MS / 2);
-        self.wake();
+        self.stage.clock.advance(TTL_MS / 2);
+        self.stage.wake();
         let object = object("q");
         let mut left = BTreeSet::new();
         let unpark = queue::UnparkRequest { object: object.clone(), ids: vec![] };
@@ -684,8 +523,8 @@ impl Simulation {
         let join = queue::JoinRequest { object, wait_ms: 0 };
         self.call(0, queue_call(queue::command::Verb::Join(join)), None);
         self.read(0, false);
-        assert!(self.clients[0].pending.is_empty());
-        self.check();
+        assert!(self.clients[0].line.pending.is_empty());
+        self.stage.check();
     }
 
     fn check_order(&mut self) {

@@ -5,7 +5,10 @@
 //! so two such beliefs about one lock break L1. Histories of the lock, semaphore, event, counter and a key are checked for
 //! linearizability in short runs of many seeds (R18).
 
-use super::{CLIENTS, FakeLink, TTL_MS, object};
+use super::{
+    object,
+    stage::{self, CLIENTS, Line, Stage, with_seed, with_seeds},
+};
 use crate::linearizable::{
     CounterInput, CounterModel, EventInput, EventModel, EventOutput, KeyInput, KeyModel, KeyOutput, LockInput, LockModel,
     LockOutput, Operation, SemaphoreModel, check,
@@ -13,30 +16,11 @@ use crate::linearizable::{
 use bursar::blocking::Manager;
 use bursar_proto::v1::{
     self, Fence, ObjectRef, Value, answer::Reply, barrier, call::Command, condition, counter, event, kv, latch, lock, registry,
-    rwlock, semaphore, server_entry, txn,
+    rwlock, semaphore, txn,
 };
-use bursar_server::{
-    clock::Clock,
-    objects::{
-        agenda::Agenda,
-        door::Door,
-        host::{Hosted, World},
-        kind::{Departure, Moment, SessionId},
-        registry::Registry,
-    },
-    sessions::{Caller, Session, Settings, Table},
-    testing::TestBroker,
-};
+use bursar_server::{objects::kind::Departure, testing::TestBroker};
 use bytes::Bytes;
-use prost::Message;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 const PERMITS: usize = 2;
 const PARTIES: u32 = 3;
@@ -59,23 +43,14 @@ const REVISION_MISMATCH: u32 = 120;
 
 #[test]
 fn holders() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number, not {text:?}")))
-    };
-    let (first, seeds, steps) =
-        (number("BURSAR_SIM_SEED", 1), number("BURSAR_SIM_SEEDS", 40), number("BURSAR_SIM_STEPS", 10_000));
-    let start = std::time::Instant::now();
-    for seed in first..first + seeds {
-        run(seed, steps, false);
-    }
-    let rate = (seeds * steps) as f64 / start.elapsed().as_secs_f64();
-    println!("R17 holders: seeds {first}..{}, {} steps, {rate:.0} steps/s, violations 0", first + seeds, seeds * steps);
+    let (_, figure) = with_seeds("holders", |seed, steps| run(seed, steps, false));
+    println!("{figure}, violations 0");
 }
 
 /// R18 on hosts and sessions; `attacks/histories.rs` does it with the real program.
 #[test]
 fn histories_are_linearizable() {
-    let histories: usize = (1..=400).map(|seed| run(seed, 150, true)).sum();
+    let histories: usize = (1..=400).map(|seed| with_seed("histories", seed, 150, || run(seed, 150, true))).sum();
     println!("R18 simulated: {histories} histories, anomalies 0");
 }
 
@@ -98,21 +73,15 @@ fn tokens_grow_across_deletes() {
 }
 
 fn run(seed: u64, steps: u64, with_histories: bool) -> usize {
-    let run = std::panic::catch_unwind(|| {
-        let mut simulation = Simulation::new(seed, with_histories);
-        for step in 0..steps {
-            simulation.step();
-            simulation.check();
-            if step % 64 == 63 {
-                simulation.rest();
-            }
+    let mut simulation = Simulation::new(seed, with_histories);
+    for step in 0..steps {
+        simulation.step();
+        simulation.stage.check();
+        if step % 64 == 63 {
+            simulation.rest();
         }
-        simulation.finish()
-    });
-    run.unwrap_or_else(|panic| {
-        eprintln!("simulation of holders failed with BURSAR_SIM_SEED={seed} BURSAR_SIM_STEPS={steps}");
-        std::panic::resume_unwind(panic);
-    })
+    }
+    simulation.finish()
 }
 
 /// What a client was granted and believes to hold.
@@ -123,27 +92,21 @@ struct Grant {
     is_exclusive: bool,
 }
 
-struct Pending {
-    command: Command,
-    is_cancelled: bool,
-    lost_answer: Option<Bytes>,
+/// What is known of a call that was made.
+struct Note {
     expected: Option<counter::reply::Verb>,
     invoked: u64,
     /// It gives back what the client holds: that is never refused.
     is_own: bool,
 }
 
+type Pending = stage::Pending<Note>;
+
 struct Client {
-    number: u64,
-    session: Arc<Session>,
-    link: Arc<FakeLink>,
-    epoch: u64,
-    next_sequence: u64,
-    pending: BTreeMap<u64, Pending>,
+    line: Line<Note>,
     grants: Vec<Grant>,
     /// Tokens of the lock that it had once.
     stale: Vec<u64>,
-    unacknowledged: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -157,12 +120,8 @@ struct Histories {
 
 struct Simulation {
     random: fastrand::Rng,
-    clock: Clock,
-    agenda: Arc<Agenda>,
-    table: Arc<Table>,
-    hosts: Vec<Arc<dyn Hosted>>,
+    stage: Stage,
     clients: Vec<Client>,
-    links: u64,
     /// What the counter holds.
     count: i64,
     tokens: BTreeSet<(&'static str, u64)>,
@@ -178,9 +137,6 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64, with_histories: bool) -> Simulation {
         use registry::options::Kind;
-        let clock = Clock::manual(Moment(1_000_000));
-        let agenda = Arc::new(Agenda::default());
-        let registry = Registry::new(Arc::new(World::new(clock.clone(), agenda.clone(), None, 1 << 20)), 100);
         let kinds = [
             Kind::Lock(lock::Options::default()),
             Kind::Lock(lock::Options { reentrant: true, ..Default::default() }),
@@ -195,30 +151,10 @@ impl Simulation {
             Kind::Counter(counter::Options { initial: FUNDS }),
             Kind::Kv(kv::Options::default()),
         ];
-        let hosts = NAMES.iter().zip(kinds).map(|(name, kind)| {
-            let options = Some(registry::Options { kind: Some(kind) });
-            let request = registry::OpenRequest { name: (*name).into(), options, ..Default::default() };
-            registry.open(SessionId(0), request).unwrap();
-            registry.resolve(object(name).as_ref()).unwrap()
-        });
-        let hosts = hosts.collect();
-        let settings = Settings {
-            ttl_ms: TTL_MS,
-            payload_bytes_max: 1 << 20,
-            calls_in_flight_max: 1000,
-            server_id: [0; 16],
-            boot_epoch: 1,
-            engine: ("memory", "nothing"),
-        };
-        let table = Table::new(Arc::new(Door::new(registry)), clock.clone(), settings);
         let mut simulation = Simulation {
             random: fastrand::Rng::with_seed(seed),
-            clock,
-            agenda,
-            table,
-            hosts,
+            stage: Stage::new(NAMES.into_iter().zip(kinds)),
             clients: vec![],
-            links: 0,
             count: 0,
             tokens: BTreeSet::new(),
             passed: BTreeMap::new(),
@@ -233,26 +169,8 @@ impl Simulation {
         simulation
     }
 
-    fn new_link(&mut self) -> Arc<FakeLink> {
-        self.links += 1;
-        Arc::new(FakeLink { id: self.links, heard: AtomicU64::new(self.clock.now().0) })
-    }
-
     fn new_client(&mut self) -> Client {
-        let link = self.new_link();
-        let session = self.table.open(Caller::default(), 0).unwrap();
-        let epoch = session.attach(link.clone(), None, self.clock.now());
-        Client {
-            number: self.links,
-            session,
-            link,
-            epoch,
-            next_sequence: 1,
-            pending: BTreeMap::new(),
-            grants: vec![],
-            stale: vec![],
-            unacknowledged: vec![],
-        }
+        Client { line: self.stage.connect(), grants: vec![], stale: vec![] }
     }
 
     fn step(&mut self) {
@@ -283,15 +201,8 @@ impl Simulation {
     }
 
     fn expect(&mut self, at: usize, command: Command, expected: Option<counter::reply::Verb>) {
-        let client = &mut self.clients[at];
-        let sequence = client.next_sequence;
-        client.next_sequence += 1;
-        let (command, invoked) = (command.clone(), self.now);
-        let is_own = self.gives_back;
-        let pending = Pending { command: command.clone(), is_cancelled: false, lost_answer: None, expected, invoked, is_own };
-        client.pending.insert(sequence, pending);
-        let session = client.session.clone();
-        self.table.call(&session, sequence, Some(command));
+        let note = Note { expected, invoked: self.now, is_own: self.gives_back };
+        self.stage.call(&mut self.clients[at].line, command, note);
     }
 
     fn wait_ms(&mut self) -> i64 {
@@ -299,7 +210,7 @@ impl Simulation {
     }
 
     fn acquire(&mut self, at: usize) {
-        if self.clients[at].pending.len() > 4 || self.clients[at].grants.len() > 4 {
+        if self.clients[at].line.pending.len() > 4 || self.clients[at].grants.len() > 4 {
             return;
         }
         let (wait_ms, owner) = (self.wait_ms(), self.random.u64(0..3));
@@ -358,7 +269,7 @@ impl Simulation {
 
     /// Barriers and latches.
     fn wait_for_others(&mut self, at: usize) {
-        if self.clients[at].pending.len() > 4 {
+        if self.clients[at].line.pending.len() > 4 {
             return;
         }
         let wait_ms = *self.random.choice([30, -1, -1, -1]).as_ref().unwrap();
@@ -391,7 +302,7 @@ impl Simulation {
     }
 
     fn use_event(&mut self, at: usize) {
-        if self.clients[at].pending.len() > 4 {
+        if self.clients[at].line.pending.len() > 4 {
             return;
         }
         let object = object("event");
@@ -485,49 +396,30 @@ impl Simulation {
     }
 
     fn read(&mut self, at: usize, is_lost: bool) {
-        loop {
-            let client = &self.clients[at];
-            let Some(batch) = client.session.take(client.epoch, Waker::noop()) else { break };
-            assert!(batch.farewell.is_none(), "nobody ended this session: {:?}", batch.farewell);
-            for entry in batch.entries {
+        while let Some(entries) = self.clients[at].line.receive() {
+            for entry in entries {
                 self.now += 1;
-                let decoded = v1::ServerEntry::decode(entry.clone()).unwrap();
-                let Some(server_entry::Entry::Answer(answer)) = decoded.entry else { continue };
-                self.answer(at, decoded.sequence, answer, entry, is_lost);
+                if let Some((pending, reply)) = self.clients[at].line.take(entry, is_lost) {
+                    self.answered(at, reply, pending);
+                }
             }
         }
+        let line = &mut self.clients[at].line;
         if is_lost {
-            return self.reconnect(at);
+            return self.stage.reconnect(line);
         }
-        let client = &mut self.clients[at];
         if self.random.bool() {
-            for sequence in client.unacknowledged.drain(..) {
-                client.session.heard(&v1::Range { first: sequence, count: 1 });
-            }
+            line.acknowledge();
         }
     }
 
-    fn answer(&mut self, at: usize, sequence: u64, answer: v1::Answer, entry: Bytes, is_lost: bool) {
-        let client = &mut self.clients[at];
-        let Some(pending) = client.pending.get_mut(&sequence) else {
-            panic!("call {sequence} is answered twice: {answer:?}");
-        };
-        if let Some(lost) = &pending.lost_answer {
-            assert_eq!(*lost, entry, "a retry of call {sequence} got another answer");
-        }
-        if is_lost {
-            pending.lost_answer = Some(entry);
-            return;
-        }
-        let pending = client.pending.remove(&sequence).unwrap();
-        client.unacknowledged.push(sequence);
-        let reply = answer.reply.expect("an answer says something");
-        self.record(self.clients[at].number, &pending, Some(&reply));
+    fn answered(&mut self, at: usize, reply: Reply, pending: Pending) {
+        self.record(self.clients[at].line.number, &pending, Some(&reply));
         match reply {
             Reply::Fault(fault) => self.refused(&fault, &pending),
             // What is given in an answer to a cancelled call is taken back.
             _ if pending.is_cancelled => {}
-            Reply::Counter(reply) => assert_eq!(reply.verb, pending.expected, "K1 of the counter"),
+            Reply::Counter(reply) => assert_eq!(reply.verb, pending.note.expected, "K1 of the counter"),
             reply => self.replied(at, reply, &pending),
         }
     }
@@ -553,7 +445,7 @@ impl Simulation {
             _ => &[NOT_HELD],
         };
         assert!(allowed.contains(&fault.number), "{}: {:?}", fault.message, pending.command);
-        assert!(!pending.is_own, "L4: what was held could not be given back: {:?}", pending.command);
+        assert!(!pending.note.is_own, "L4: what was held could not be given back: {:?}", pending.command);
     }
 
     fn replied(&mut self, at: usize, reply: Reply, pending: &Pending) {
@@ -628,35 +520,19 @@ impl Simulation {
 
     fn cancel(&mut self, at: usize) {
         let client = &mut self.clients[at];
-        let sequences: Vec<u64> = client.pending.keys().copied().collect();
+        let sequences: Vec<u64> = client.line.pending.keys().copied().collect();
         let Some(sequence) = self.random.choice(&sequences).copied() else { return };
-        let pending = client.pending.get_mut(&sequence).unwrap();
+        let pending = &client.line.pending[&sequence];
         if !can_be_cancelled(&pending.command) || pending.lost_answer.is_some() || pending.is_cancelled {
             return;
         }
-        pending.is_cancelled = true;
-        client.session.cancel(sequence);
-        let (number, what) = (client.number, name_of(&client.pending[&sequence].command));
+        client.line.cancel(sequence);
+        let (number, what) = (client.line.number, name_of(&client.line.pending[&sequence].command));
         self.gave_back(number, Some(what));
     }
 
     fn reconnect(&mut self, at: usize) {
-        let link = self.new_link();
-        let client = &mut self.clients[at];
-        client.session.detach(client.epoch);
-        let unheard: Vec<v1::Range> = client.pending.keys().map(|sequence| v1::Range { first: *sequence, count: 1 }).collect();
-        client.unacknowledged.clear();
-        client.epoch = client.session.attach(link.clone(), Some(&unheard), self.clock.now());
-        client.link = link;
-        let session = client.session.clone();
-        let again: Vec<(u64, Command, bool)> =
-            client.pending.iter().map(|(sequence, pending)| (*sequence, pending.command.clone(), pending.is_cancelled)).collect();
-        for (sequence, command, is_cancelled) in again {
-            self.table.call(&session, sequence, Some(command));
-            if is_cancelled {
-                session.cancel(sequence);
-            }
-        }
+        self.stage.reconnect(&mut self.clients[at].line);
     }
 
     fn die(&mut self, at: usize) {
@@ -665,8 +541,7 @@ impl Simulation {
         self.now += 1;
         self.abandoned(&dead);
         let how = if self.random.bool() { Departure::Lost } else { Departure::Closed };
-        self.table.end(&dead.session, how, "simulated death");
-        assert_eq!(self.table.count(), CLIENTS, "a session outlived its client");
+        self.stage.end(&dead.line, how);
     }
 
     fn fall_silent(&mut self, at: usize) {
@@ -674,37 +549,17 @@ impl Simulation {
         let silent = std::mem::replace(&mut self.clients[at], fresh);
         self.now += 1;
         self.abandoned(&silent);
-        self.clock.advance(TTL_MS + 1);
-        for client in &self.clients {
-            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
-        }
-        self.table.end_silent();
-        assert_eq!(self.table.count(), CLIENTS, "a session outlived its client");
-        self.wake();
+        self.stage.outlast(self.clients.iter().map(|client| &client.line));
+        self.stage.wake();
     }
 
     fn pass_time(&mut self) {
-        self.clock.advance(self.random.u64(0..40));
-        for client in &self.clients {
-            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
-        }
-        self.wake();
-    }
-
-    fn wake(&self) {
-        while self.agenda.wake_one(self.clock.now()) {}
-    }
-
-    fn check(&self) {
-        for host in &self.hosts {
-            if let Some(violation) = host.violation() {
-                panic!("{}: {violation}", host.name());
-            }
-        }
+        self.stage.advance(self.random.u64(0..40), self.clients.iter().map(|client| &client.line));
+        self.stage.wake();
     }
 
     fn rest(&mut self) {
-        self.wake();
+        self.stage.wake();
         (0..CLIENTS).for_each(|at| self.read(at, false));
     }
 
@@ -712,12 +567,12 @@ impl Simulation {
     fn finish(mut self) -> usize {
         self.rest();
         (0..CLIENTS).for_each(|at| self.die(at));
-        self.wake();
-        for host in &self.hosts {
+        self.stage.wake();
+        for host in &self.stage.hosts {
             let (waiting, _) = host.figures();
             assert_eq!(waiting, 0, "{}: the dead still wait", host.name());
         }
-        let holdings = self.table.door.registry().waits(None).unwrap();
+        let holdings = self.stage.table.door.registry().waits(None).unwrap();
         assert!(holdings.waits.is_empty() && holdings.holdings.is_empty(), "the dead still hold: {holdings:?}");
         for (name, wait_ms) in [("lock", 0), ("reentrant", 0)] {
             let request = lock::AcquireRequest { object: object(name), wait_ms, owner: 0 };
@@ -733,7 +588,7 @@ impl Simulation {
         }
         self.read(0, false);
         assert_eq!(self.clients[0].grants.len(), 4 + PERMITS, "whoever comes after gets everything");
-        self.check();
+        self.stage.check();
         self.histories.map_or(0, |histories| histories.check())
     }
 
@@ -754,14 +609,14 @@ impl Simulation {
 
     /// What a client that is no more had asked for may have happened or not.
     fn abandoned(&mut self, dead: &Client) {
-        for pending in dead.pending.values() {
-            self.record(dead.number, pending, None);
+        for pending in dead.line.pending.values() {
+            self.record(dead.line.number, pending, None);
         }
-        self.gave_back(dead.number, None);
+        self.gave_back(dead.line.number, None);
     }
 
     fn record(&mut self, client: u64, pending: &Pending, reply: Option<&Reply>) {
-        let (now, invoked) = (self.now, pending.invoked);
+        let (now, invoked) = (self.now, pending.note.invoked);
         let Some(histories) = &mut self.histories else { return };
         let fault = match reply {
             Some(Reply::Fault(fault)) => Some(fault.number),

@@ -5,32 +5,17 @@
 //! that says that nothing happened only if no provider began it. What may be done once is begun once at most, of what runs in turn
 //! one runs, and the items of a stream come in order and without a gap.
 
-use super::{CLIENTS, FakeLink, TTL_MS, object};
+use super::{
+    object,
+    stage::{CLIENTS, Line, Pending, Stage, with_seeds},
+};
 use bursar_proto::{
     Fault,
-    v1::{self, Value, answer::Reply, call::Command, object as pb, registry, server_entry},
+    v1::{self, Value, answer::Reply, call::Command, object as pb, registry::options::Kind},
 };
-use bursar_server::{
-    clock::Clock,
-    objects::{
-        agenda::Agenda,
-        door::Door,
-        host::{Hosted, World},
-        kind::{Departure, Moment, SessionId},
-        registry::Registry,
-    },
-    sessions::{Caller, Session, Settings, Table},
-};
+use bursar_server::objects::kind::Departure;
 use bytes::Bytes;
-use prost::Message;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The second one is serial as a whole.
 const OBJECTS: [&str; 2] = ["it", "turns"];
@@ -38,44 +23,25 @@ const METHODS: [&str; 5] = ["once", "again", "turn", "watch", "tail"];
 
 #[test]
 fn served() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number, not {text:?}")))
-    };
-    let (first, seeds, steps) =
-        (number("BURSAR_SIM_SEED", 1), number("BURSAR_SIM_SEEDS", 40), number("BURSAR_SIM_STEPS", 10_000));
-    let start = std::time::Instant::now();
-    let mut seen = BTreeMap::new();
-    for seed in first..first + seeds {
-        let run = std::panic::catch_unwind(|| {
-            let mut simulation = Simulation::new(seed);
-            for step in 0..steps {
-                simulation.step();
-                simulation.check();
-                if step % 64 == 63 {
-                    simulation.rest();
-                }
-            }
-            simulation.finish()
-        });
-        match run {
-            Ok(more) => more.into_iter().for_each(|(what, count)| *seen.entry(what).or_insert(0) += count),
-            Err(panic) => {
-                eprintln!("simulation of served objects failed with BURSAR_SIM_SEED={seed} BURSAR_SIM_STEPS={steps}");
-                std::panic::resume_unwind(panic);
+    let (outcomes, figure) = with_seeds("served", |seed, steps| {
+        let mut simulation = Simulation::new(seed);
+        for step in 0..steps {
+            simulation.step();
+            simulation.stage.check();
+            if step % 64 == 63 {
+                simulation.rest();
             }
         }
+        simulation.finish()
+    });
+    let mut seen = BTreeMap::new();
+    for (what, count) in outcomes.into_iter().flatten() {
+        *seen.entry(what).or_insert(0) += count;
     }
-    let rate = (seeds * steps) as f64 / start.elapsed().as_secs_f64();
-    println!("R17 served: seeds {first}..{}, {} steps, {rate:.0} steps/s, {seen:?}, violations 0", first + seeds, seeds * steps);
+    println!("{figure}, {seen:?}, violations 0");
     for what in ["result", "failure", "stream", "item", "end", "again", "cancelled", "ProviderGone", "NoProvider", "Unanswered"] {
         assert!(seen.contains_key(what), "what never happens is not tested: {what} in {seen:?}");
     }
-}
-
-struct Pending {
-    command: Command,
-    is_cancelled: bool,
-    lost_answer: Option<Bytes>,
 }
 
 /// What a provider works on.
@@ -100,16 +66,11 @@ struct Reading {
 }
 
 struct Client {
-    session: Arc<Session>,
-    link: Arc<FakeLink>,
-    epoch: u64,
-    next_sequence: u64,
-    pending: BTreeMap<u64, Pending>,
+    line: Line<()>,
     /// Object and number.
     providers: Vec<(usize, u64)>,
     tasks: Vec<Task>,
     readings: Vec<Reading>,
-    unacknowledged: Vec<u64>,
 }
 
 /// What became of a call.
@@ -123,12 +84,8 @@ struct Fate {
 
 struct Simulation {
     random: fastrand::Rng,
-    clock: Clock,
-    agenda: Arc<Agenda>,
-    table: Arc<Table>,
-    hosts: Vec<Arc<dyn Hosted>>,
+    stage: Stage,
     clients: Vec<Client>,
-    links: u64,
     /// Of the last call.
     number: u64,
     fates: BTreeMap<u64, Fate>,
@@ -137,33 +94,15 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
-        let clock = Clock::manual(Moment(1_000_000));
-        let agenda = Arc::new(Agenda::default());
-        let registry = Registry::new(Arc::new(World::new(clock.clone(), agenda.clone(), None, 1 << 20)), 100);
-        let hosts = OBJECTS.map(|name| {
+        let objects = OBJECTS.map(|name| {
             let serial = name == "turns";
             let options = pb::Options { max_calls: 14, max_bytes: 120, max_calls_per_session: 5, serial, kind: String::new() };
-            let options = Some(registry::Options { kind: Some(registry::options::Kind::Object(options)) });
-            let request = registry::OpenRequest { name: name.into(), options, ..Default::default() };
-            registry.open(SessionId(0), request).unwrap();
-            registry.resolve(object(name).as_ref()).unwrap()
+            (name, Kind::Object(options))
         });
-        let settings = Settings {
-            ttl_ms: TTL_MS,
-            payload_bytes_max: 1 << 20,
-            calls_in_flight_max: 1000,
-            server_id: [0; 16],
-            boot_epoch: 1,
-            engine: ("memory", "nothing"),
-        };
         let mut simulation = Simulation {
             random: fastrand::Rng::with_seed(seed),
-            table: Table::new(Arc::new(Door::new(registry)), clock.clone(), settings),
-            clock,
-            agenda,
-            hosts: hosts.into(),
+            stage: Stage::new(objects),
             clients: vec![],
-            links: 0,
             number: 0,
             fates: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -175,26 +114,8 @@ impl Simulation {
         simulation
     }
 
-    fn new_link(&mut self) -> Arc<FakeLink> {
-        self.links += 1;
-        Arc::new(FakeLink { id: self.links, heard: AtomicU64::new(self.clock.now().0) })
-    }
-
     fn new_client(&mut self) -> Client {
-        let link = self.new_link();
-        let session = self.table.open(Caller::default(), 0).unwrap();
-        let epoch = session.attach(link.clone(), None, self.clock.now());
-        Client {
-            session,
-            link,
-            epoch,
-            next_sequence: 1,
-            pending: BTreeMap::new(),
-            providers: vec![],
-            tasks: vec![],
-            readings: vec![],
-            unacknowledged: vec![],
-        }
+        Client { line: self.stage.connect(), providers: vec![], tasks: vec![], readings: vec![] }
     }
 
     fn saw(&mut self, what: &str) {
@@ -224,17 +145,12 @@ impl Simulation {
     }
 
     fn call(&mut self, at: usize, verb: pb::command::Verb) {
-        let client = &mut self.clients[at];
-        let sequence = client.next_sequence;
-        client.next_sequence += 1;
         let command = Command::Object(pb::Command { verb: Some(verb) });
-        client.pending.insert(sequence, Pending { command: command.clone(), is_cancelled: false, lost_answer: None });
-        let session = client.session.clone();
-        self.table.call(&session, sequence, Some(command));
+        self.stage.call(&mut self.clients[at].line, command, ());
     }
 
     fn is_busy(&self, at: usize) -> bool {
-        self.clients[at].pending.len() > 6
+        self.clients[at].line.pending.len() > 6
     }
 
     fn wait_ms(&mut self) -> i64 {
@@ -375,43 +291,25 @@ impl Simulation {
     }
 
     fn read(&mut self, at: usize, is_lost: bool) {
-        loop {
-            let client = &self.clients[at];
-            let Some(batch) = client.session.take(client.epoch, Waker::noop()) else { break };
-            assert!(batch.farewell.is_none(), "nobody ended this session: {:?}", batch.farewell);
-            for entry in batch.entries {
-                let decoded = v1::ServerEntry::decode(entry.clone()).unwrap();
-                let Some(server_entry::Entry::Answer(answer)) = decoded.entry else { continue };
-                self.answer(at, decoded.sequence, answer, entry, is_lost);
+        while let Some(entries) = self.clients[at].line.receive() {
+            for entry in entries {
+                if let Some((pending, reply)) = self.clients[at].line.take(entry, is_lost) {
+                    self.answered(at, reply, pending);
+                }
             }
         }
+        let line = &mut self.clients[at].line;
         if is_lost {
-            return self.reconnect(at);
+            return self.stage.reconnect(line);
         }
-        let client = &mut self.clients[at];
         if self.random.bool() {
-            for sequence in client.unacknowledged.drain(..) {
-                client.session.heard(&v1::Range { first: sequence, count: 1 });
-            }
+            line.acknowledge();
         }
     }
 
-    fn answer(&mut self, at: usize, sequence: u64, answer: v1::Answer, entry: Bytes, is_lost: bool) {
-        let client = &mut self.clients[at];
-        let Some(pending) = client.pending.get_mut(&sequence) else {
-            panic!("call {sequence} is answered twice: {answer:?}");
-        };
-        if let Some(lost) = &pending.lost_answer {
-            assert_eq!(*lost, entry, "a retry of call {sequence} got another answer");
-        }
-        if is_lost {
-            pending.lost_answer = Some(entry);
-            return;
-        }
-        let Pending { command, is_cancelled, .. } = client.pending.remove(&sequence).unwrap();
-        client.unacknowledged.push(sequence);
+    fn answered(&mut self, at: usize, reply: Reply, Pending { command, is_cancelled, .. }: Pending<()>) {
         let Command::Object(pb::Command { verb: Some(asked) }) = command else { unreachable!("only objects are asked") };
-        match answer.reply.expect("an answer says something") {
+        match reply {
             Reply::Fault(fault) => self.refused(at, &Fault::from(fault), asked),
             Reply::Object(reply) => self.replied(at, reply.verb.unwrap(), asked, is_cancelled),
             reply => panic!("{asked:?} was answered {reply:?}"),
@@ -593,77 +491,40 @@ impl Simulation {
     fn cancel(&mut self, at: usize) {
         use pb::command::Verb;
         let client = &mut self.clients[at];
-        let sequences: Vec<u64> = client.pending.keys().copied().collect();
+        let sequences: Vec<u64> = client.line.pending.keys().copied().collect();
         let Some(sequence) = self.random.choice(&sequences).copied() else { return };
-        let pending = client.pending.get_mut(&sequence).unwrap();
+        let pending = &client.line.pending[&sequence];
         let Command::Object(pb::Command { verb: Some(verb) }) = &pending.command else { return };
         let can_be = matches!(verb, Verb::Invoke(_) | Verb::Take(_) | Verb::Next(_) | Verb::Provide(_));
         if can_be && pending.lost_answer.is_none() && !pending.is_cancelled {
-            pending.is_cancelled = true;
-            client.session.cancel(sequence);
+            client.line.cancel(sequence);
         }
     }
 
     fn reconnect(&mut self, at: usize) {
-        let link = self.new_link();
-        let client = &mut self.clients[at];
-        client.session.detach(client.epoch);
-        let unheard: Vec<v1::Range> = client.pending.keys().map(|sequence| v1::Range { first: *sequence, count: 1 }).collect();
-        client.unacknowledged.clear();
-        client.epoch = client.session.attach(link.clone(), Some(&unheard), self.clock.now());
-        client.link = link;
-        let session = client.session.clone();
-        let again: Vec<(u64, Command, bool)> =
-            client.pending.iter().map(|(sequence, pending)| (*sequence, pending.command.clone(), pending.is_cancelled)).collect();
-        for (sequence, command, is_cancelled) in again {
-            self.table.call(&session, sequence, Some(command));
-            if is_cancelled {
-                session.cancel(sequence);
-            }
-        }
+        self.stage.reconnect(&mut self.clients[at].line);
     }
 
     fn die(&mut self, at: usize) {
         let fresh = self.new_client();
         let dead = std::mem::replace(&mut self.clients[at], fresh);
         let how = if self.random.bool() { Departure::Lost } else { Departure::Closed };
-        self.table.end(&dead.session, how, "simulated death");
-        assert_eq!(self.table.count(), CLIENTS, "a session outlived its client");
+        self.stage.end(&dead.line, how);
     }
 
     fn fall_silent(&mut self, at: usize) {
         self.clients[at] = self.new_client();
-        self.clock.advance(TTL_MS + 1);
-        for client in &self.clients {
-            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
-        }
-        self.table.end_silent();
-        assert_eq!(self.table.count(), CLIENTS, "a session outlived its client");
-        self.wake();
+        self.stage.outlast(self.clients.iter().map(|client| &client.line));
+        self.stage.wake();
     }
 
     fn pass_time(&mut self) {
-        self.clock.advance(self.random.u64(0..40));
-        for client in &self.clients {
-            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
-        }
-        self.wake();
-    }
-
-    fn wake(&self) {
-        while self.agenda.wake_one(self.clock.now()) {}
-    }
-
-    fn check(&self) {
-        for host in &self.hosts {
-            if let Some(violation) = host.violation() {
-                panic!("{}: {violation}", host.name());
-            }
-        }
+        self.stage.advance(self.random.u64(0..40), self.clients.iter().map(|client| &client.line));
+        self.stage.wake();
     }
 
     fn rest(&mut self) {
-        self.wake();
+        self.stage.wake();
         (0..CLIENTS).for_each(|at| self.read(at, false));
     }
 
@@ -671,9 +532,9 @@ impl Simulation {
     fn finish(mut self) -> BTreeMap<String, u64> {
         self.rest();
         (0..CLIENTS).for_each(|at| self.die(at));
-        self.wake();
-        self.check();
-        for host in &self.hosts {
+        self.stage.wake();
+        self.stage.check();
+        for host in &self.stage.hosts {
             let (waiting, figures) = host.figures();
             let left: BTreeSet<_> = figures.into_iter().filter(|(_, figure)| *figure > 0).map(|(name, _)| name).collect();
             let is_over = left.is_subset(&BTreeSet::from(["calls", "given_again", "gone"]));

@@ -5,29 +5,13 @@
 //! receiver, or is still there for the next; and what an active receiver had is not over because a passive one beside it was done with
 //! it.
 
-use super::{CLIENTS, FakeLink, TTL_MS, object};
-use bursar_proto::v1::{self, Match, ObjectRef, Value, answer::Reply, call::Command, channel, registry, server_entry, topic};
-use bursar_server::{
-    clock::Clock,
-    objects::{
-        agenda::Agenda,
-        door::Door,
-        host::{Hosted, World},
-        kind::{Departure, Moment, SessionId},
-        registry::Registry,
-    },
-    sessions::{Caller, Session, Settings, Table},
+use super::{
+    object,
+    stage::{self, CLIENTS, Line, Stage, with_seeds},
 };
-use bytes::Bytes;
-use prost::Message;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::Waker,
-};
+use bursar_proto::v1::{self, Match, ObjectRef, Value, answer::Reply, call::Command, channel, registry::options::Kind, topic};
+use bursar_server::objects::kind::Departure;
+use std::collections::{BTreeMap, BTreeSet};
 
 const CHANNEL: &str = "talk";
 const TOPICS: [(&str, topic::Overload); 4] = [
@@ -47,35 +31,20 @@ const NO_ROOM: u32 = 184;
 
 #[test]
 fn talks() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number, not {text:?}")))
-    };
-    let (first, seeds, steps) =
-        (number("BURSAR_SIM_SEED", 1), number("BURSAR_SIM_SEEDS", 40), number("BURSAR_SIM_STEPS", 10_000));
-    let start = std::time::Instant::now();
-    let mut seen = Seen::default();
-    for seed in first..first + seeds {
-        let run = std::panic::catch_unwind(|| {
-            let mut simulation = Simulation::new(seed);
-            for step in 0..steps {
-                simulation.step();
-                simulation.check();
-                if step % 64 == 63 {
-                    simulation.rest();
-                }
-            }
-            simulation.finish()
-        });
-        match run {
-            Ok(more) => seen.add(&more),
-            Err(panic) => {
-                eprintln!("simulation of talks failed with BURSAR_SIM_SEED={seed} BURSAR_SIM_STEPS={steps}");
-                std::panic::resume_unwind(panic);
+    let (outcomes, figure) = with_seeds("talks", |seed, steps| {
+        let mut simulation = Simulation::new(seed);
+        for step in 0..steps {
+            simulation.step();
+            simulation.stage.check();
+            if step % 64 == 63 {
+                simulation.rest();
             }
         }
-    }
-    let rate = (seeds * steps) as f64 / start.elapsed().as_secs_f64();
-    println!("R17 talks: seeds {first}..{}, {} steps, {rate:.0} steps/s, {seen:?}, violations 0", first + seeds, seeds * steps);
+        simulation.finish()
+    });
+    let mut seen = Seen::default();
+    outcomes.iter().for_each(|more| seen.add(more));
+    println!("{figure}, {seen:?}, violations 0");
     let Seen { sent, received, redelivered, published, delivered, missed } = seen;
     let all = [sent, received, redelivered, published, delivered, missed];
     assert!(all.iter().all(|count| *count > 0), "what never happens is not tested: {seen:?}");
@@ -103,13 +72,10 @@ impl Seen {
     }
 }
 
-struct Pending {
-    command: Command,
-    /// At which step it was made.
-    asked: u64,
-    is_cancelled: bool,
-    lost_answer: Option<Bytes>,
-}
+/// At which step a call was made.
+type Asked = u64;
+
+type Pending = stage::Pending<Asked>;
 
 /// A receiver of one end, as its client knows it.
 struct Receiver {
@@ -140,14 +106,9 @@ struct Subscription {
 }
 
 struct Client {
-    session: Arc<Session>,
-    link: Arc<FakeLink>,
-    epoch: u64,
-    next_sequence: u64,
-    pending: BTreeMap<u64, Pending>,
+    line: Line<Asked>,
     receivers: Vec<Receiver>,
     subscriptions: Vec<Subscription>,
-    unacknowledged: Vec<u64>,
 }
 
 /// One direction of the channel, by the end that receives.
@@ -180,12 +141,8 @@ impl Direction {
 
 struct Simulation {
     random: fastrand::Rng,
-    clock: Clock,
-    agenda: Arc<Agenda>,
-    table: Arc<Table>,
-    hosts: Vec<Arc<dyn Hosted>>,
+    stage: Stage,
     clients: Vec<Client>,
-    links: u64,
     /// All receivers of the channel are active, stay, and take nothing back: then nothing goes back to its place after a later message
     /// was given to another.
     is_calm: bool,
@@ -201,10 +158,6 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64) -> Simulation {
-        use registry::options::Kind;
-        let clock = Clock::manual(Moment(1_000_000));
-        let agenda = Arc::new(Agenda::default());
-        let registry = Registry::new(Arc::new(World::new(clock.clone(), agenda.clone(), None, 1 << 20)), 100);
         let channel = (CHANNEL, Kind::Channel(channel::Options { max_messages: 8, max_bytes: 150 }));
         let topics = TOPICS.map(|(name, overload)| {
             let options = topic::Options {
@@ -216,30 +169,10 @@ impl Simulation {
             };
             (name, Kind::Topic(options))
         });
-        let hosts = [channel].into_iter().chain(topics).map(|(name, kind)| {
-            let options = Some(registry::Options { kind: Some(kind) });
-            let request = registry::OpenRequest { name: name.into(), options, ..Default::default() };
-            registry.open(SessionId(0), request).unwrap();
-            registry.resolve(object(name).as_ref()).unwrap()
-        });
-        let hosts = hosts.collect();
-        let settings = Settings {
-            ttl_ms: TTL_MS,
-            payload_bytes_max: 1 << 20,
-            calls_in_flight_max: 1000,
-            server_id: [0; 16],
-            boot_epoch: 1,
-            engine: ("memory", "nothing"),
-        };
-        let table = Table::new(Arc::new(Door::new(registry)), clock.clone(), settings);
         let mut simulation = Simulation {
             random: fastrand::Rng::with_seed(seed),
-            clock,
-            agenda,
-            table,
-            hosts,
+            stage: Stage::new([channel].into_iter().chain(topics)),
             clients: vec![],
-            links: 0,
             is_calm: seed.is_multiple_of(4),
             number: 0,
             now: 0,
@@ -255,25 +188,8 @@ impl Simulation {
         simulation
     }
 
-    fn new_link(&mut self) -> Arc<FakeLink> {
-        self.links += 1;
-        Arc::new(FakeLink { id: self.links, heard: AtomicU64::new(self.clock.now().0) })
-    }
-
     fn new_client(&mut self) -> Client {
-        let link = self.new_link();
-        let session = self.table.open(Caller::default(), 0).unwrap();
-        let epoch = session.attach(link.clone(), None, self.clock.now());
-        Client {
-            session,
-            link,
-            epoch,
-            next_sequence: 1,
-            pending: BTreeMap::new(),
-            receivers: vec![],
-            subscriptions: vec![],
-            unacknowledged: vec![],
-        }
+        Client { line: self.stage.connect(), receivers: vec![], subscriptions: vec![] }
     }
 
     fn step(&mut self) {
@@ -301,18 +217,11 @@ impl Simulation {
     }
 
     fn call(&mut self, at: usize, command: Command) {
-        let client = &mut self.clients[at];
-        let sequence = client.next_sequence;
-        client.next_sequence += 1;
-        client
-            .pending
-            .insert(sequence, Pending { command: command.clone(), asked: self.now, is_cancelled: false, lost_answer: None });
-        let session = client.session.clone();
-        self.table.call(&session, sequence, Some(command));
+        self.stage.call(&mut self.clients[at].line, command, self.now);
     }
 
     fn is_busy(&self, at: usize) -> bool {
-        self.clients[at].pending.len() > 4
+        self.clients[at].line.pending.len() > 4
     }
 
     fn wait_ms(&mut self) -> i64 {
@@ -377,7 +286,7 @@ impl Simulation {
             let id = client.receivers[place].id;
             // One call at a time, so that what it is given is in the order of asking.
             let asks = |pending: &Pending| matches!(&pending.command, Command::Channel(channel::Command { verb: Some(channel::command::Verb::Receive(request)) }) if request.receiver == id);
-            (id, client.pending.values().any(asks))
+            (id, client.line.pending.values().any(asks))
         };
         if is_asking {
             return;
@@ -471,7 +380,7 @@ impl Simulation {
         let client = &mut self.clients[at];
         let (id, topic) = (client.subscriptions[place].id, client.subscriptions[place].topic);
         let asks = |pending: &Pending| matches!(&pending.command, Command::Topic(topic::Command { verb: Some(topic::command::Verb::Next(request)) }) if request.subscription == id && request.object == object(TOPICS[topic].0));
-        if client.pending.values().any(asks) {
+        if client.line.pending.values().any(asks) {
             return;
         }
         let done = Simulation::some_done(&mut self.random, &mut client.subscriptions[place].open);
@@ -488,42 +397,24 @@ impl Simulation {
     }
 
     fn read(&mut self, at: usize, is_lost: bool) {
-        loop {
-            let client = &self.clients[at];
-            let Some(batch) = client.session.take(client.epoch, Waker::noop()) else { break };
-            assert!(batch.farewell.is_none(), "nobody ended this session: {:?}", batch.farewell);
-            for entry in batch.entries {
-                let decoded = v1::ServerEntry::decode(entry.clone()).unwrap();
-                let Some(server_entry::Entry::Answer(answer)) = decoded.entry else { continue };
-                self.answer(at, decoded.sequence, answer, entry, is_lost);
+        while let Some(entries) = self.clients[at].line.receive() {
+            for entry in entries {
+                if let Some((pending, reply)) = self.clients[at].line.take(entry, is_lost) {
+                    self.answered(at, reply, pending);
+                }
             }
         }
+        let line = &mut self.clients[at].line;
         if is_lost {
-            return self.reconnect(at);
+            return self.stage.reconnect(line);
         }
-        let client = &mut self.clients[at];
         if self.random.bool() {
-            for sequence in client.unacknowledged.drain(..) {
-                client.session.heard(&v1::Range { first: sequence, count: 1 });
-            }
+            line.acknowledge();
         }
     }
 
-    fn answer(&mut self, at: usize, sequence: u64, answer: v1::Answer, entry: Bytes, is_lost: bool) {
-        let client = &mut self.clients[at];
-        let Some(pending) = client.pending.get_mut(&sequence) else {
-            panic!("call {sequence} is answered twice: {answer:?}");
-        };
-        if let Some(lost) = &pending.lost_answer {
-            assert_eq!(*lost, entry, "a retry of call {sequence} got another answer");
-        }
-        if is_lost {
-            pending.lost_answer = Some(entry);
-            return;
-        }
-        let pending = client.pending.remove(&sequence).unwrap();
-        client.unacknowledged.push(sequence);
-        match (answer.reply.expect("an answer says something"), &pending.command) {
+    fn answered(&mut self, at: usize, reply: Reply, pending: Pending) {
+        match (reply, &pending.command) {
             (Reply::Fault(fault), _) => self.refused(at, &fault, &pending.command),
             (Reply::Channel(reply), Command::Channel(command)) => {
                 let (reply, asked) = (reply.verb.unwrap(), command.verb.as_ref().unwrap());
@@ -588,7 +479,7 @@ impl Simulation {
                 assert!(!positions.is_empty() && positions.is_sorted() && positions.len() <= request.messages.len());
                 let direction = &mut self.directions[1 - request.from as usize];
                 for (position, message) in positions.iter().zip(&request.messages) {
-                    let told = direction.sent.insert(*position, (numbered(message.value.as_ref()), pending.asked));
+                    let told = direction.sent.insert(*position, (numbered(message.value.as_ref()), pending.note));
                     assert_eq!(told, None, "position {position} was told twice");
                     self.seen.sent += 1;
                 }
@@ -690,33 +581,17 @@ impl Simulation {
 
     fn cancel(&mut self, at: usize) {
         let client = &mut self.clients[at];
-        let sequences: Vec<u64> = client.pending.keys().copied().collect();
+        let sequences: Vec<u64> = client.line.pending.keys().copied().collect();
         let Some(sequence) = self.random.choice(&sequences).copied() else { return };
-        let pending = client.pending.get_mut(&sequence).unwrap();
+        let pending = &client.line.pending[&sequence];
         if !can_be_cancelled(&pending.command, !self.is_calm) || pending.lost_answer.is_some() || pending.is_cancelled {
             return;
         }
-        pending.is_cancelled = true;
-        client.session.cancel(sequence);
+        client.line.cancel(sequence);
     }
 
     fn reconnect(&mut self, at: usize) {
-        let link = self.new_link();
-        let client = &mut self.clients[at];
-        client.session.detach(client.epoch);
-        let unheard: Vec<v1::Range> = client.pending.keys().map(|sequence| v1::Range { first: *sequence, count: 1 }).collect();
-        client.unacknowledged.clear();
-        client.epoch = client.session.attach(link.clone(), Some(&unheard), self.clock.now());
-        client.link = link;
-        let session = client.session.clone();
-        let again: Vec<(u64, Command, bool)> =
-            client.pending.iter().map(|(sequence, pending)| (*sequence, pending.command.clone(), pending.is_cancelled)).collect();
-        for (sequence, command, is_cancelled) in again {
-            self.table.call(&session, sequence, Some(command));
-            if is_cancelled {
-                session.cancel(sequence);
-            }
-        }
+        self.stage.reconnect(&mut self.clients[at].line);
     }
 
     fn die(&mut self, at: usize) {
@@ -724,45 +599,24 @@ impl Simulation {
         let dead = std::mem::replace(&mut self.clients[at], fresh);
         dead.receivers.iter().for_each(|receiver| self.check_passive(receiver));
         let how = if self.random.bool() { Departure::Lost } else { Departure::Closed };
-        self.table.end(&dead.session, how, "simulated death");
-        assert_eq!(self.table.count(), CLIENTS, "a session outlived its client");
+        self.stage.end(&dead.line, how);
     }
 
     fn fall_silent(&mut self, at: usize) {
         let fresh = self.new_client();
         let silent = std::mem::replace(&mut self.clients[at], fresh);
         silent.receivers.iter().for_each(|receiver| self.check_passive(receiver));
-        self.clock.advance(TTL_MS + 1);
-        for client in &self.clients {
-            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
-        }
-        self.table.end_silent();
-        assert_eq!(self.table.count(), CLIENTS, "a session outlived its client");
-        self.wake();
+        self.stage.outlast(self.clients.iter().map(|client| &client.line));
+        self.stage.wake();
     }
 
     fn pass_time(&mut self) {
-        self.clock.advance(self.random.u64(0..40));
-        for client in &self.clients {
-            client.link.heard.store(self.clock.now().0, Ordering::Relaxed);
-        }
-        self.wake();
-    }
-
-    fn wake(&self) {
-        while self.agenda.wake_one(self.clock.now()) {}
-    }
-
-    fn check(&self) {
-        for host in &self.hosts {
-            if let Some(violation) = host.violation() {
-                panic!("{}: {violation}", host.name());
-            }
-        }
+        self.stage.advance(self.random.u64(0..40), self.clients.iter().map(|client| &client.line));
+        self.stage.wake();
     }
 
     fn rest(&mut self) {
-        self.wake();
+        self.stage.wake();
         (0..CLIENTS).for_each(|at| self.read(at, false));
     }
 
@@ -770,8 +624,8 @@ impl Simulation {
     fn finish(mut self) -> Seen {
         self.rest();
         (0..CLIENTS).for_each(|at| self.die(at));
-        self.wake();
-        for host in &self.hosts {
+        self.stage.wake();
+        for host in &self.stage.hosts {
             let (waiting, _) = host.figures();
             assert_eq!(waiting, 0, "{}: the dead still wait", host.name());
         }
@@ -790,7 +644,7 @@ impl Simulation {
             let lost = direction.sent.keys().find(|position| !direction.is_over(**position) && !left.contains(position));
             assert_eq!(lost, None, "C1: what was acknowledged to its sender is nowhere");
         }
-        self.check();
+        self.stage.check();
         self.seen
     }
 }
