@@ -79,6 +79,8 @@ struct Work {
     stopping: bool,
     /// The queue is closed and has nothing else: only what runs here may come back into it.
     closed: bool,
+    /// Something ended here since an item was asked for: what the broker says of the queue's end may be older.
+    ended_since: bool,
     failure: Option<Failure>,
     done: u64,
     failed: u64,
@@ -94,7 +96,11 @@ pub async fn run(args: Args, manager: &Manager, mut interrupts: Interrupts, outp
     let mut getting: Option<Getting<'_>> = None;
     loop {
         match work.wants_more() {
-            true => getting = getting.or_else(|| Some(Box::pin(queue.get()))),
+            true if getting.is_none() => {
+                work.ended_since = false;
+                getting = Some(Box::pin(queue.get()));
+            }
+            true => {}
             false => getting = None,
         }
         if work.stopping && work.running.is_empty() {
@@ -124,6 +130,7 @@ impl Work {
             kill,
             stopping: false,
             closed: false,
+            ended_since: false,
             failure: None,
             done: 0,
             failed: 0,
@@ -143,6 +150,9 @@ impl Work {
                 self.running.spawn(handle(self.args.clone(), lease, self.kill.subscribe()));
             }
             Err(error) if matches!(error.fault(), Some(Fault::Closed {})) => {
+                if self.ended_since {
+                    return;
+                }
                 self.closed = true;
                 self.stopping |= self.running.is_empty();
             }
@@ -151,7 +161,7 @@ impl Work {
     }
 
     fn finished(&mut self, report: Result<Report, Failure>, output: &mut Output) {
-        self.closed = false;
+        (self.closed, self.ended_since) = (false, true);
         let Report { id, attempt, outcome } = match report {
             Ok(report) => report,
             Err(failure) => return self.fail(failure),
@@ -271,6 +281,31 @@ fn judge(status: ExitStatus) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// A command had failed, and its item was back in the queue. The broker's answer to a question from before that, that nothing is in
+    /// the queue but what runs here, was read after it: the work ended, and the item stayed.
+    #[test]
+    fn an_end_that_was_told_before_an_item_came_back_is_none() {
+        let closed = || {
+            let refusal = bursar::Refusal { fault: Fault::Closed {}, call: "queue.get", object: "jobs".into() };
+            Err(bursar::Error::Fault(Box::new(refusal)))
+        };
+        let mut work = Work::new(Line::parse_from(["work", "jobs", "--", "false"]).args);
+        let report = Report { id: 1, attempt: 1, outcome: Outcome::Retry("it failed".into()) };
+        work.finished(Ok(report), &mut Output::stdout(false));
+        work.got(closed());
+        assert!(work.wants_more(), "the item may be there again");
+        work.ended_since = false;
+        work.got(closed());
+        assert!(work.stopping, "nothing has come back since it asked");
+    }
 
     #[test]
     fn exit_codes_settle_items() {
