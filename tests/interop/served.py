@@ -114,6 +114,7 @@ def refusals(caller):
 
 
 def whoever_goes(shelf, caller):
+    wire.eventually(lambda: caller.Describe().running == 0, "the provider has nothing: its stream has ended, too")
     cancelled = caller.call("reserve", sku=b"nothing")
     wire.eventually(lambda: caller.Describe().running == 1, "the provider has the call")
     cancelled.cancel()
