@@ -50,7 +50,7 @@ async fn run(args: Args) -> Outcome {
     }
     println!("stopping");
     manager.close().await;
-    broker.stop().await;
+    broker.stop().await?;
     Ok(())
 }
 

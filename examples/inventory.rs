@@ -99,7 +99,7 @@ async fn run() -> Outcome {
     println!("{sold} of 7 apples are sold");
     follow(&mut levels, 7 - sold).await?;
     manager.close().await;
-    broker.stop().await;
+    broker.stop().await?;
     Ok(())
 }
 

@@ -94,7 +94,7 @@ impl Kind for Row {
         self.booked.iter().map(|(seat, booked)| Change::Booked(*seat, booked.clone())).collect()
     }
 
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let own = self.booked.iter().filter(|(_, booked)| booked.session == session.0);
         let own: Vec<u32> = own.map(|(seat, _)| *seat).collect();
         (!own.is_empty()).then_some(Change::Left(own))
@@ -121,7 +121,7 @@ async fn run() -> Outcome {
     ada.close().await;
     println!("Bob has seat {}", waiting.await??);
     bob.close().await;
-    broker.stop().await;
+    broker.stop().await?;
     Ok(())
 }
 

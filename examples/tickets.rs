@@ -95,6 +95,6 @@ async fn run() -> Outcome {
     }
     println!("{} baskets are left", manager.objects().list("baskets/").await?.len());
     manager.close().await;
-    broker.stop().await;
+    broker.stop().await?;
     Ok(())
 }

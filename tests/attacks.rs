@@ -19,6 +19,7 @@
 //! | R19 | a stuck subscriber among a thousand; one that is stopped, under each overload policy | `talks::stuck` |
 //! | R12 | of channels and topics: what is not one's own, lists without end, more subscriptions than there may be | `talks::refused` |
 //! | R05 R06 | who serves an object is killed, stopped, cut off; who calls is gone | `calls` |
+//! | R21 R22 R23 R24 | workers and brokers killed, hostile trees, crash loops, floods of output | `processes` |
 //! | R20 | the broker is told to stop amid all this | `stopping` |
 
 mod calls;
@@ -31,6 +32,7 @@ mod locks;
 mod measure;
 mod memory;
 mod party;
+mod processes;
 mod proxy;
 mod retries;
 mod sharing;

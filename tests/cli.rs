@@ -1,7 +1,10 @@
 //! The command line as a stranger meets it: the real program, its output and its exit codes.
 
 mod calls;
+mod cancel;
+mod processes;
 mod talks;
+mod up;
 
 use crate::harness::{BURSAR, Broker, eventually, signal_process, skip};
 use rustix::process::Signal;
@@ -34,6 +37,13 @@ impl Ran {
     #[track_caller]
     fn json(self) -> Vec<Value> {
         self.ok().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// As [`Ran::json`], of a command that tells its progress on stderr.
+    #[track_caller]
+    fn json_of_stdout(self) -> Vec<Value> {
+        assert_eq!(self.code, 0, "stderr: {}", self.stderr);
+        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Refused with this code; the message holds these parts, and nothing is on stdout.

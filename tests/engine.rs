@@ -242,7 +242,7 @@ async fn the_records_lead_to_the_state() {
     let done = queue::DoneRequest { leases: vec![1], ..Default::default() };
     bench.call(queue::command::Verb::Done(done));
     bench.get();
-    bench.host.depart(SessionId(1), Departure::Lost);
+    bench.host.depart(SessionId(1), Departure::Lost, "");
     let mut acknowledged = 0;
     loop {
         bench.answered().await;

@@ -32,14 +32,19 @@ impl Broker {
 
     /// With these lines in the section `limits` of its configuration.
     pub fn start_limited(limits: &str) -> Broker {
-        Broker::start_as(Command::new(BURSAR), limits, &[])
+        Broker::start_configured(&format!("[limits]\n{limits}\n"))
+    }
+
+    /// With this configuration; addresses and key are given to it besides.
+    pub fn start_configured(config: &str) -> Broker {
+        Broker::start_as(Command::new(BURSAR), config, &[])
     }
 
     /// `program` takes the place of `bursar` in `bursar serve ...`: a shell, say, that sets a limit and then becomes it.
-    pub fn start_as(mut program: Command, limits: &str, arguments: &[&str]) -> Broker {
+    pub fn start_as(mut program: Command, text: &str, arguments: &[&str]) -> Broker {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("bursar.toml");
-        std::fs::write(&config, format!("[limits]\n{limits}\n")).unwrap();
+        std::fs::write(&config, text).unwrap();
         let key = directory.path().join("authkey");
         bursar_proto::AuthKey::generate(&key).unwrap();
         let socket = format!("unix://{}", directory.path().join("bursar.sock").display());

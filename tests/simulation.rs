@@ -65,6 +65,8 @@ struct Simulation {
     producers: u64,
     issued: BTreeSet<Bytes>,
     acknowledged: BTreeSet<Bytes>,
+    /// The largest id that a put was told.
+    last_id: u64,
     /// Done by a session that held it: final from then on.
     done: BTreeSet<Bytes>,
     /// First deliveries by producer: lease and number.
@@ -84,6 +86,7 @@ impl Simulation {
             producers: 0,
             issued: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
+            last_id: 0,
             done: BTreeSet::new(),
             first_deliveries: HashMap::new(),
         };
@@ -229,12 +232,22 @@ impl Simulation {
     /// What operators do.
     fn operate(&mut self, at: usize) {
         let object = object("q");
-        let verb = match self.random.u32(..6) {
+        let verb = match self.random.u32(..8) {
             0 => queue::command::Verb::Stats(queue::StatsRequest { object }),
             1 => queue::command::Verb::Unpark(queue::UnparkRequest { object, ids: vec![] }),
             2 => queue::command::Verb::Peek(queue::PeekRequest { object, limit: 100 }),
             3 if !self.is_calm => queue::command::Verb::Pause(queue::PauseRequest { object, resume: false }),
             4 => queue::command::Verb::Join(queue::JoinRequest { object, wait_ms: 5 }),
+            // Never by force: then a holder would be refused what it takes for done.
+            5 if !self.is_calm && self.last_id > 0 => queue::command::Verb::Cancel(queue::CancelRequest {
+                object,
+                wait_ms: 5,
+                id: self.random.u64(1..=self.last_id),
+                then: i32::from(self.random.bool()),
+                why: "simulated".into(),
+                ..Default::default()
+            }),
+            6 => queue::command::Verb::Cancelling(queue::CancellingRequest { object, wait_ms: 5, after: 0 }),
             _ => queue::command::Verb::Pause(queue::PauseRequest { object, resume: true }),
         };
         self.call(at, queue_call(verb), None);
@@ -362,6 +375,7 @@ impl Simulation {
                 else {
                     panic!("a put was answered that was none");
                 };
+                self.last_id = reply.ids.iter().copied().fold(self.last_id, u64::max);
                 for (index, item) in request.items.iter().take(reply.ids.len()).enumerate() {
                     if !reply.duplicates.contains(&(index as u32)) {
                         self.acknowledged.insert(item.data.clone());

@@ -57,6 +57,10 @@ mod reference;
 
 pub use object::{Client, Incoming, Object, ObjectBuilder, Request, Serve, Serving};
 
+mod processes;
+
+pub use processes::{Processes, ThisWorker};
+
 mod array;
 mod list;
 mod mirror;
@@ -269,6 +273,11 @@ impl Manager {
     /// Which objects there are.
     pub fn objects(&self) -> Objects {
         Objects { inner: self.inner.objects() }
+    }
+
+    /// The processes that the broker starts, watches and stops. See [`bursar::Manager::processes`](crate::Manager::processes).
+    pub fn processes(&self) -> Processes {
+        self.inner.processes().into()
     }
 
     /// What the broker says of itself.

@@ -66,7 +66,8 @@ verbs!(Queue queue: Put PutRequest PutReply "queue.put", Get GetRequest GetReply
     Parked ParkedRequest ParkedReply "queue.parked", Join JoinRequest JoinReply "queue.join",
     Close CloseRequest CloseReply "queue.close", Stats StatsRequest StatsReply "queue.stats",
     Peek PeekRequest PeekReply "queue.peek", Purge PurgeRequest PurgeReply "queue.purge",
-    Pause PauseRequest PauseReply "queue.pause");
+    Pause PauseRequest PauseReply "queue.pause", Cancel CancelRequest CancelReply "queue.cancel",
+    Cancelling CancellingRequest CancellingReply "queue.cancelling");
 verbs!(Kv kv: Get GetRequest GetReply "kv.get", Put PutRequest PutReply "kv.put",
     SetDefault SetDefaultRequest SetDefaultReply "kv.setdefault", Delete DeleteRequest DeleteReply "kv.delete",
     Contains ContainsRequest ContainsReply "kv.contains", Len LenRequest LenReply "kv.len", Scan ScanRequest ScanReply "kv.scan",

@@ -8,6 +8,8 @@ const ADDRESS: &str = "BURSAR_ADDRESS";
 const FILE: &str = "BURSAR_AUTHKEY_FILE";
 const DESCRIPTOR: &str = "BURSAR_AUTHKEY_FD";
 const KEY_ID: &str = "BURSAR_KEY_ID";
+const PROCESS: &str = "BURSAR_PROCESS";
+const WORKER: &str = "BURSAR_WORKER";
 
 pub(crate) fn address() -> Result<Address> {
     let Some(text) = variable(ADDRESS)? else {
@@ -29,8 +31,20 @@ pub(crate) fn authkey() -> Result<AuthKey> {
     })
 }
 
-/// The name of this program.
+/// The process that this one is a worker of, and its number.
+pub(crate) fn worker() -> Result<(String, u32)> {
+    let missing = |setting| Error::Setting { setting, problem: "is not set: no supervisor has started this process".to_owned() };
+    let process = variable(PROCESS)?.ok_or_else(|| missing(PROCESS))?;
+    let number = variable(WORKER)?.ok_or_else(|| missing(WORKER))?;
+    let wrong = |_| Error::Setting { setting: WORKER, problem: format!("expected the number of a worker, got {number:?}") };
+    Ok((process, number.parse().map_err(wrong)?))
+}
+
+/// What this program is called: of a worker its process and number, otherwise its name.
 pub(crate) fn program() -> String {
+    if let Ok((process, number)) = worker() {
+        return format!("{process}/{number}");
+    }
     let path = env::args_os().next().map(PathBuf::from).unwrap_or_default();
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -49,7 +63,10 @@ fn read_descriptor(number: &str) -> Result<Vec<u8>> {
     let wrong = |problem: String| Error::Setting { setting: DESCRIPTOR, problem };
     let number: u32 = number.parse().map_err(|_| wrong(format!("expected the number of an open descriptor, got {number:?}")))?;
     let path = PathBuf::from(format!("/dev/fd/{number}"));
-    let failed = |error| wrong(format!("descriptor {number} cannot be read: {error}"));
+    let failed = |error| {
+        let why = "programs that start others often close it: pass it on, or name a key file in BURSAR_AUTHKEY_FILE";
+        wrong(format!("descriptor {number} cannot be read: {error} ({why})"))
+    };
     let mut secret = Vec::new();
     let file = File::open(&path).map_err(failed)?;
     file.take(KEY_BYTES_MAX as u64 + 1).read_to_end(&mut secret).map_err(failed)?;

@@ -40,6 +40,7 @@ mod environment;
 mod error;
 mod manager;
 mod objects;
+pub mod processes;
 mod quiet;
 mod session;
 

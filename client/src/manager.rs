@@ -8,6 +8,7 @@ use crate::{
         array, barrier, channel, condition, counter, event, kv, latch, list, lock, namespace, object, queue, registry::Objects,
         rwlock, semaphore, topic,
     },
+    processes::Processes,
     session::{self, Config, Session},
 };
 use bursar_proto::{Address, AddressError, KeyError, limits, v1};
@@ -297,6 +298,11 @@ impl Manager {
     /// share the calls by free capacity. See [`Object`](crate::Object) for an example.
     pub fn serve<C>(&self, name: &str, object: impl object::IntoService<C>) -> object::Serve {
         object::Serve::new(self.clone(), name, object)
+    }
+
+    /// The processes that the broker starts, watches and stops, if it was told to. See [`Processes`].
+    pub fn processes(&self) -> Processes {
+        Processes::new(self.clone())
     }
 
     /// Which objects there are.

@@ -1,7 +1,11 @@
 //! Every example runs, against a real broker, and says what it should.
 
-use bursar_server::testing::TestBroker;
+use bursar_server::{
+    config::{Config, Flags},
+    testing::TestBroker,
+};
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Lines, Read, Write},
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
@@ -256,6 +260,19 @@ fn a_process_and_its_child_talk_on_a_passive_and_an_active_channel() {
     assert_eq!(said.lines().count(), 13, "{said}");
 }
 
+#[test]
+fn a_program_is_broker_parent_and_child_and_the_child_is_replaced_when_it_asks() {
+    let said = run(alone(env!("CARGO_BIN_EXE_family"), &["--rounds", "5", "--every-ms", "1", "--restart-in", "2"]));
+    let before = said.find("parent: before its start the child is alive: false\n");
+    let rounds = (1..=5).map(|round| said.find(&format!("parent: round {round} was handled by callback in ")));
+    let hook = |what: &str| said.rfind(&format!("hook: the child {what}\n"));
+    let replaced = [hook("is about to be replaced"), hook("was replaced")];
+    let after = said.find("parent: after its end the child is alive: false\n");
+    let told: Vec<_> = [before].into_iter().chain(rounds).chain([hook("is about to stop"), after]).collect();
+    assert!(told[0].is_some() && told.is_sorted(), "{said}");
+    assert!(replaced[0].is_some() && replaced.is_sorted() && replaced[1] < after, "{said}");
+}
+
 /// Somebody who chats, line by line.
 struct Chatter {
     running: Running,
@@ -363,4 +380,73 @@ fn a_kind_of_ones_own_gives_back_what_a_session_held() {
 fn tickets_of_a_kind_and_baskets_of_a_factory_of_ones_own() {
     let said = run(alone(env!("CARGO_BIN_EXE_tickets"), &[]));
     assert_eq!(said, "ann has [1, 2]\nben has [3, 4]\n0 baskets are left\n");
+}
+
+const APP: &str = env!("CARGO_BIN_EXE_app");
+
+/// The lines that a role of the application prints.
+fn role(arguments: &[&str], broker: &TestBroker) -> (Running, impl Iterator<Item = String> + use<>) {
+    let mut running = Running::start(example(APP, arguments, broker));
+    let lines = BufReader::new(running.child().stdout.take().unwrap()).lines().map(Result::unwrap);
+    (running, lines)
+}
+
+fn terminate(running: Running, lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut running = running;
+    let pid = rustix::process::Pid::from_child(running.child());
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let said = lines.collect();
+    running.finish();
+    said
+}
+
+/// What was scheduled or resized, from the lines that say so.
+fn photos(lines: impl IntoIterator<Item = String>) -> impl Iterator<Item = String> {
+    lines.into_iter().map(|line| line.split_once(' ').unwrap().1.to_owned())
+}
+
+/// One of two workers is killed with what it has.
+#[test]
+fn an_application_of_a_scheduler_workers_and_a_cleaner() {
+    let broker = TestBroker::start();
+    let unhealthy = example(APP, &["health"], &broker).output().unwrap();
+    assert_says(&String::from_utf8(unhealthy.stderr).unwrap(), &["app: nothing was scheduled for 30s"]);
+    let (scheduler, mut scheduled) = role(&["scheduler", "--every-ms", "10"], &broker);
+    let mut expected: BTreeSet<String> = photos(scheduled.by_ref().take(9)).collect();
+    let (mut killed, mut resized) = role(&["worker"], &broker);
+    let mut done: BTreeSet<String> = photos(resized.by_ref().take(2)).collect();
+    killed.child().kill().unwrap();
+    done.extend(photos(resized));
+
+    let (worker, mut resized) = role(&["worker"], &broker);
+    done.extend(photos(resized.next())); // from here on it can be told to stop
+    expected.extend(photos(terminate(scheduler, scheduled)));
+    assert_eq!(run(example(APP, &["health"], &broker)), "");
+    while !expected.is_subset(&done) {
+        done.extend(photos(resized.next()));
+    }
+    terminate(worker, resized);
+    assert_eq!(done, expected);
+
+    let (cleaner, mut removed) = role(&["cleaner", "--keep", "2"], &broker);
+    assert_eq!(removed.next().unwrap(), format!("removed {} old thumbnails", expected.len() - 2));
+    assert_eq!(terminate(cleaner, removed), [""; 0]);
+}
+
+/// A configuration that nobody reads rots.
+#[test]
+fn the_files_of_the_application_name_its_roles() {
+    let read = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("app").join(name);
+        Config::read(&Flags { config: Some(path), ..Flags::default() }).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    };
+    let (toml, procfile) = (read("bursar.toml"), read("Procfile"));
+    let names = |config: &Config| config.processes.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&toml), ["worker", "scheduler", "cleaner"]);
+    assert_eq!(names(&toml), names(&procfile));
+    for (spec, short) in toml.processes.iter().zip(&procfile.processes) {
+        assert_eq!(spec.command, ["./run", &spec.name]);
+        assert!(short.command[2].ends_with(&format!("./run {}", spec.name)), "{:?}", short.command);
+        assert!(std::path::Path::new(spec.directory.as_ref().unwrap()).join("run").is_file());
+    }
 }

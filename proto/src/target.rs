@@ -110,7 +110,8 @@ macro_rules! targeted {
 
 targeted!(queue: Put PutRequest waits fenced, Get GetRequest waits, Done DoneRequest fenced, Start StartRequest,
     Return ReturnRequest fenced, Park ParkRequest fenced, Unpark UnparkRequest, Discard DiscardRequest, Parked ParkedRequest,
-    Join JoinRequest waits, Close CloseRequest, Stats StatsRequest, Peek PeekRequest, Purge PurgeRequest, Pause PauseRequest);
+    Join JoinRequest waits, Close CloseRequest, Stats StatsRequest, Peek PeekRequest, Purge PurgeRequest, Pause PauseRequest,
+    Cancel CancelRequest waits, Cancelling CancellingRequest waits);
 targeted!(kv: Get GetRequest, Put PutRequest fenced, SetDefault SetDefaultRequest fenced, Delete DeleteRequest fenced,
     Contains ContainsRequest, Len LenRequest, Scan ScanRequest, Clear ClearRequest fenced, Incr IncrRequest fenced,
     Expire ExpireRequest fenced, Next NextRequest waits);

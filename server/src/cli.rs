@@ -24,13 +24,16 @@ mod msgpack;
 mod objects;
 mod output;
 mod payload;
+mod processes;
 mod progress;
 mod queue;
 mod semaphore;
 mod serve;
 mod slice;
 mod status;
+mod top;
 mod topic;
+mod up;
 mod waits;
 mod why;
 
@@ -58,6 +61,18 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Args),
+    Up(up::Args),
+    Down(processes::stopping::Args),
+    Ps(processes::ps::Args),
+    Top(top::Args),
+    Logs(processes::logs::Args),
+    Start(processes::wishes::Start),
+    Stop(processes::wishes::Stop),
+    Kill(processes::wishes::Kill),
+    Restart(processes::wishes::Restart),
+    Scale(processes::wishes::Scale),
+    Signal(processes::wishes::Signal),
+    Exec(processes::exec::Args),
     Keygen(keygen::Args),
     Status(status::Args),
     Objects(objects::Args),
@@ -123,6 +138,18 @@ fn grammar() -> clap::Command {
 fn execute(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(args),
+        Command::Up(args) => up::run(args),
+        Command::Down(args) => processes::stopping::run(args),
+        Command::Ps(args) => processes::ps::run(args),
+        Command::Top(args) => top::run(args),
+        Command::Logs(args) => processes::logs::run(args),
+        Command::Start(args) => processes::wishes::start(args),
+        Command::Stop(args) => processes::wishes::stop(args),
+        Command::Kill(args) => processes::wishes::kill(args),
+        Command::Restart(args) => processes::wishes::restart(args),
+        Command::Scale(args) => processes::wishes::scale(args),
+        Command::Signal(args) => processes::wishes::signal(args),
+        Command::Exec(args) => processes::exec::run(args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Objects(args) => objects::run(args),
@@ -343,6 +370,23 @@ mod tests {
         for line in [
             "bursar serve",
             "bursar serve --listen tcp://127.0.0.1:7878 --listen unix:///x --authkey-file a=k --queue jobs:maxsize=10 --kv settings",
+            "bursar up",
+            "bursar up web db --config Procfile --exit-with web --timestamps --color always --log-level info",
+            "bursar up -d --wait 10s --log-file up.log",
+            "bursar down --wait 30s",
+            "bursar ps web --json",
+            "bursar top --interval 500ms",
+            "bursar top --once",
+            "bursar logs web db -f -n 20 --no-color -t",
+            "bursar start web --wait 1m",
+            "bursar stop --no-wait --config conf/bursar.toml",
+            "bursar kill web",
+            "bursar restart web/1 db",
+            "bursar scale web=4 mailer=0",
+            "bursar signal HUP web/0 db",
+            "bursar signal sigusr1 web",
+            "bursar signal 31 web",
+            "bursar exec web -- ./manage.py shell --now",
             "bursar keygen key",
             "bursar status --json",
             "bursar objects list --prefix team/",
@@ -419,6 +463,17 @@ mod tests {
     #[test]
     fn contradictions_and_wrong_values_are_refused() {
         for (line, part) in [
+            ("bursar up --exit-with web -d", "cannot be used with"),
+            ("bursar up --log-file x", "--detach"),
+            ("bursar logs --color always --no-color", "cannot be used with"),
+            ("bursar logs -n many", "many"),
+            ("bursar start --wait 5s --no-wait", "cannot be used with"),
+            ("bursar scale web", "NAME=N"),
+            ("bursar scale web=-1", "NAME=N"),
+            ("bursar signal NOTHING web", "invalid value"),
+            ("bursar signal HUP", "required"),
+            ("bursar exec web", "required"),
+            ("bursar restart two:words", "A-Z a-z 0-9"),
             ("bursar queue put jobs a -f items", "cannot be used with"),
             ("bursar queue put jobs a --priority 256", "256"),
             ("bursar queue get jobs --wait 5", "with its unit"),

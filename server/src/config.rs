@@ -1,12 +1,18 @@
-//! The configuration of a broker: the file `bursar.toml` merged with the flags of the command line, validated whole.
+//! The configuration of a broker: the file `bursar.toml`, or a Procfile, merged with the flags of the command line, validated whole.
 //!
 //! Every mistake is reported, not only the first, each with its place, what was found and what is accepted. A file is read only
 //! when it is named: a `bursar.toml` that happens to lie in the working directory changes nothing.
 //!
-//! Nothing is opened, bound or made here, and no key is read; [`runtime_dir`] alone makes a directory.
+//! Nothing is bound or made here, and no key is read; [`runtime_dir`] alone makes a directory. Besides the file only the `.env` beside a
+//! Procfile is read, for its `PORT`. The keys are documented in `docs/configuration.md`.
 
 mod declare;
+#[cfg(test)]
+mod documented;
+pub mod env_file;
 mod file;
+mod processes;
+mod procfile;
 mod reader;
 mod runtime;
 mod units;
@@ -16,9 +22,10 @@ pub use runtime::{RuntimeDirError, default_authkey, default_socket, runtime_dir,
 pub use units::{Expected, duration, size, wait};
 
 use bursar_proto::{Address, Name, authkey, limits, v1};
+use processes::Written;
 use reader::{Value, assign};
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
     path::{Path, PathBuf},
     time::Duration,
@@ -42,6 +49,10 @@ pub struct Config {
     pub limits: Limits,
     /// The objects that exist from the start.
     pub objects: Vec<Declared>,
+    /// Whether processes may be added by those who connect. Without it a broker supervises only if it has `processes`.
+    pub supervise: bool,
+    /// What is started with the broker, and kept.
+    pub processes: Vec<bursar::processes::Spec>,
 }
 
 /// A file with an authkey, and the id under which clients name it.
@@ -171,6 +182,8 @@ pub struct Flags {
     pub insecure_tcp: bool,
     /// As [`Config::allow_weak_key`]; the flag can only add it.
     pub allow_weak_key: bool,
+    /// As [`Config::supervise`]; the flag can only add it.
+    pub supervise: bool,
 }
 
 /// Everything that is wrong with a configuration, in the order of the file, flags last. Never empty.
@@ -201,7 +214,8 @@ impl Config {
         draft.finish()
     }
 
-    /// The configuration from the text of a file. `path` is shown in mistakes, and relative paths are relative to its directory.
+    /// The configuration from the text of a file. `path` is shown in mistakes, and relative paths are relative to its directory. A file
+    /// that is called `Procfile`, or `Procfile.` and anything, is read as one.
     ///
     /// ```
     /// use bursar_server::config::Config;
@@ -234,6 +248,7 @@ struct Draft {
     listen_places: Vec<Place>,
     key_places: Vec<Place>,
     object_places: Vec<Place>,
+    process_places: BTreeMap<String, Written>,
     limits_place: Option<Place>,
     mistakes: Vec<Mistake>,
 }
@@ -243,7 +258,13 @@ impl Draft {
         self.mistakes.push(Mistake { place, problem: problem.into() });
     }
 
+    /// Takes in the text of a file.
+    fn file(&mut self, path: &Path, text: &str) {
+        if procfile::is_named_so(path) { self.procfile(path, text) } else { self.toml(path, text) }
+    }
+
     fn flags(&mut self, flags: &Flags) {
+        self.config.supervise |= flags.supervise;
         self.config.insecure_tcp |= flags.insecure_tcp;
         self.config.allow_weak_key |= flags.allow_weak_key;
         self.flag("--log-format", &flags.log_format, |config, value| assign(&mut config.log.format, log_format(value)));
@@ -356,6 +377,7 @@ impl Draft {
     fn finish(mut self) -> Result<Config, Mistakes> {
         self.check_exposure();
         self.check_limits();
+        self.check_processes();
         if self.mistakes.is_empty() {
             return Ok(self.config);
         }

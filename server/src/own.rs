@@ -10,6 +10,7 @@ mod factory;
 mod kept;
 pub mod kind;
 mod link;
+pub mod processes;
 mod resident;
 #[cfg(test)]
 mod tests;

@@ -85,7 +85,7 @@ impl TestBroker {
     /// Stops as SIGTERM would.
     pub fn stop(&mut self) {
         if let (Some(runtime), Some(broker)) = (&self.runtime, self.broker.take()) {
-            runtime.block_on(broker.stop());
+            runtime.block_on(broker.stop()).unwrap_or_else(|error| panic!("the broker stops in order: {error}"));
         }
     }
 }

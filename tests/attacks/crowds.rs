@@ -282,7 +282,7 @@ fn r11_no_descriptors_left() {
 fn r11_a_small_limit_of_descriptors_is_kept() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 256; exec \"$0\" \"$@\"", BURSAR]);
-    let broker = Broker::start_as(shell, "pre_auth_deadline = \"1s\"", &[]);
+    let broker = Broker::start_as(shell, "limits.pre_auth_deadline = \"1s\"", &[]);
     let paced = Paced::start(&broker);
     let mut strangers: Vec<_> = (0..affordable(400)).map(|n| stranger(&broker, n).unwrap()).collect();
     let most = descriptors(broker.pid());

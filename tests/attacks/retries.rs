@@ -65,6 +65,8 @@ fn queue_cases() -> Vec<Case> {
         Close CloseRequest { immediate: true },
         Purge PurgeRequest {},
         Pause PauseRequest { resume: false },
+        Cancel CancelRequest { wait_ms: 0, id: 1, lease: 0, then: queue::Then::Park as i32, why: "odd".into(), force: true },
+        Cancel CancelRequest { wait_ms: 0, id: 2, lease: 0, then: queue::Then::Park as i32, why: "odd".into(), force: false },
     )
     .into()
 }
@@ -215,6 +217,7 @@ const READS: &[&str] = &[
     "/bursar.v1.queue.Queue/Join",
     "/bursar.v1.queue.Queue/Stats",
     "/bursar.v1.queue.Queue/Peek",
+    "/bursar.v1.queue.Queue/Cancelling",
     "/bursar.v1.event.Event/Get",
     "/bursar.v1.event.Event/Wait",
     "/bursar.v1.latch.Latch/Get",

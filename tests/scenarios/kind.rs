@@ -196,7 +196,7 @@ impl Driver for Kinds {
     fn end(&mut self, session: &str, _calls: &[CallNumber]) {
         let Some(Session { id, inbox, touched, .. }) = self.sessions.remove(session) else { return };
         inbox.has_ended.store(true, Ordering::SeqCst);
-        touched.values().for_each(|host| host.depart(id, Departure::Lost));
+        touched.values().for_each(|host| host.depart(id, Departure::Lost, "its process exited"));
         self.door.registry().departed(id);
     }
 

@@ -194,7 +194,7 @@ impl Unary {
                 Open open, List list, Describe describe, Delete delete, Status status, Waits waits, Close close),
             Command::Queue(command) => rpc!(self QueueClient Queue queue command:
                 Put put, Get get, Done done, Start start, Return r#return, Park park, Unpark unpark, Discard discard, Parked parked,
-                Join join, Close close, Stats stats, Peek peek, Purge purge, Pause pause),
+                Join join, Close close, Stats stats, Peek peek, Purge purge, Pause pause, Cancel cancel, Cancelling cancelling),
             Command::Kv(command) => rpc!(self KvClient Kv kv command:
                 Get get, Put put, SetDefault set_default, Delete delete, Contains contains, Len len, Scan scan, Clear clear,
                 Incr incr, Expire expire, Next next),

@@ -171,6 +171,20 @@ fn queue_verb(verb: &str, object: Option<ObjectRef>, arguments: &mut Arguments) 
         "close" => Verb::Close(queue::CloseRequest { object, immediate: arguments.field("immediate")? }),
         "pause" => Verb::Pause(queue::PauseRequest { object, resume: false }),
         "resume" => Verb::Pause(queue::PauseRequest { object, resume: true }),
+        "cancel" => {
+            let (wait_ms, why) = (arguments.wait()?.to_ms(), arguments.text("why").unwrap_or_default());
+            let (lease, force) = (arguments.field("lease")?, arguments.field("force")?);
+            let then = match arguments.text("then").as_deref() {
+                Some("park") => queue::Then::Park,
+                _ => queue::Then::Requeue,
+            };
+            let id = arguments.number("an item")?;
+            Verb::Cancel(queue::CancelRequest { object, wait_ms, id, lease, then: then.into(), why, force })
+        }
+        "cancelling" => {
+            let (wait_ms, after) = (arguments.wait()?.to_ms(), arguments.field("after")?);
+            Verb::Cancelling(queue::CancellingRequest { object, wait_ms, after })
+        }
         "stats" => Verb::Stats(queue::StatsRequest { object }),
         "peek" => Verb::Peek(queue::PeekRequest { object, limit: arguments.field("limit")? }),
         "purge" => Verb::Purge(queue::PurgeRequest { object }),
@@ -355,6 +369,11 @@ fn queue_outcome(reply: queue::reply::Verb) -> Outcome {
         Verb::Stats(reply) => stats(&reply).into(),
         Verb::Peek(reply) => Outcome::list(reply.items.into_iter().map(seen).collect()),
         Verb::Purge(queue::PurgeReply { count }) => Outcome::word(count),
+        Verb::Cancel(reply) => {
+            let outcome = reply.outcome().as_str_name().to_lowercase();
+            Part::of([outcome]).with("lease", reply.lease).into()
+        }
+        Verb::Cancelling(queue::CancellingReply { leases, upto }) => ok().with_list("leases", leases).with("upto", upto).into(),
     }
 }
 

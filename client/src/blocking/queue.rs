@@ -262,6 +262,12 @@ impl<T: Payload> Queue<T> {
         block_on(self.inner.park(ids, why))
     }
 
+    /// Takes an item from whoever works on it. See [`bursar::Queue::cancel`](crate::Queue::cancel); what it gives is sent by
+    /// [`block_on`].
+    pub fn cancel(&self, id: u64) -> crate::queue::Cancel {
+        self.inner.cancel(id)
+    }
+
     /// All items that were put aside.
     pub fn parked(&self) -> Result<Vec<Parked<T>>> {
         block_on(self.inner.parked())
@@ -299,7 +305,7 @@ impl<T: Payload> Queue<T> {
             };
             let (item, lease) = lease.into_parts();
             let outcome = catch_unwind(AssertUnwindSafe(|| handler(item)));
-            fetched = block_on(self.inner.settle_and_get(lease, outcome))?;
+            fetched = block_on(self.inner.settle_and_get(lease, Some(outcome)))?;
         }
         Ok(())
     }
@@ -335,6 +341,11 @@ impl<T> Lease<T> {
     /// Whether the item may be another's by now: the session is lost, or nothing was heard of the broker for too long.
     pub fn is_lost(&self) -> bool {
         self.valid_until() <= std::time::Instant::now()
+    }
+
+    /// As [`crate::Lease::is_cancelled`]: whether the item is asked back, for a loop that can stop in between.
+    pub fn is_cancelled(&self) -> Result<bool> {
+        block_on(self.inner.is_cancelled())
     }
 
     /// As [`crate::Lease::valid_until`].

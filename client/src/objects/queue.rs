@@ -7,11 +7,13 @@
 //! ```
 
 mod builder;
+mod cancel;
 mod info;
 mod lease;
 mod work;
 
 pub use builder::Builder;
+pub use cancel::{Cancel, Cancelled, Outcome, Then};
 pub use info::{Event, Parked, Seen, Stats};
 pub use lease::Lease;
 pub(crate) use work::{next, text};

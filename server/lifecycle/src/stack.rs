@@ -106,6 +106,11 @@ impl Running {
         self.shared.cut_off();
         self.wait().await
     }
+
+    /// As [`Running::stop_at_once`], without waiting for it: for who cannot.
+    pub fn abandon(self) {
+        self.shared.cut_off();
+    }
 }
 
 impl Drop for Running {

@@ -18,9 +18,13 @@ use crate::config;
 use family::Family;
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 use std::{
+    env,
+    ffi::OsString,
+    fs::File,
     io::{self, IsTerminal},
-    os::unix::process::ExitStatusExt,
-    process::ExitStatus,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::PathBuf,
+    process::{self, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 pub use tokio::process::Command;
@@ -52,7 +56,7 @@ impl Args {
         let mut command = command(&self.command);
         command.envs(client.variables()).envs(variables.iter().map(|(name, value)| (name, value)));
         let mut pauses = Interrupts::of(&[Signal::TSTP])?;
-        let mut running = Running::start(command, Place::here()).map_err(|error| self.not_run(&error))?;
+        let mut running = Running::start(command, Place::here()).map_err(|error| not_run(&self.command, &error))?;
         let lost = lost(session_lost, &valid_until);
         tokio::pin!(lost);
         loop {
@@ -72,24 +76,9 @@ impl Args {
         }
     }
 
-    /// As `env` and other programs do that run others.
-    fn not_run(&self, error: &io::Error) -> Failure {
-        let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NoCommand } else { Exit::NotRunnable };
-        Failure::new(exit, format!("{:?} cannot be run: {error}", self.command[0]))
-    }
-
     /// Somebody else may hold by now what the command believes to hold: none of its processes has time but the grace.
     async fn stop(&self, running: &mut Running) -> Failure {
-        let mut how = "was stopped by SIGTERM";
-        if let Some(family) = running.family() {
-            family.signal(Signal::TERM);
-            // Whoever is stopped ends only when it goes on.
-            family.signal(Signal::CONT);
-            if tokio::time::timeout(self.grace, family.gone()).await.is_err() {
-                how = "did not stop at SIGTERM and was killed";
-            }
-            family.kill().await;
-        }
+        let how = running.stop(self.grace).await;
         let ended = running.child.wait().await;
         match ended {
             Ok(_) => Failure::new(
@@ -99,6 +88,44 @@ impl Args {
             Err(error) => Failure::new(Exit::Lost, format!("lost, and the command cannot be waited for: {error}")),
         }
     }
+}
+
+/// As `env` and other programs do that run others.
+fn not_run(command: &[String], error: &io::Error) -> Failure {
+    let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NoCommand } else { Exit::NotRunnable };
+    Failure::new(exit, format!("{:?} cannot be run: {error}", command[0]))
+}
+
+/// What a program is run with, besides what this one has.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    pub set: Vec<(OsString, OsString)>,
+    pub unset: Vec<&'static str>,
+    pub directory: Option<PathBuf>,
+}
+
+/// Makes this process the command: with its id, its terminal and its open files. Returns only if that cannot be.
+pub fn become_command(words: &[String], surroundings: Surroundings) -> Failure {
+    let Surroundings { set, unset, directory } = surroundings;
+    let mut command = process::Command::new(&words[0]);
+    for name in unset {
+        command.env_remove(name);
+    }
+    command.args(&words[1..]).envs(set);
+    if let Some(directory) = &directory {
+        if !directory.is_dir() {
+            let message = format!("its directory {} is not there, or is not a directory", directory.display());
+            return Failure::new(Exit::NotRunnable, message);
+        }
+        command.current_dir(directory);
+    }
+    not_run(words, &command.exec())
+}
+
+/// This program once more, in the background: what it writes goes into the file. It goes on when this process ends.
+pub fn once_more(arguments: &[OsString], log: File) -> io::Result<process::Child> {
+    let mut command = process::Command::new(env::current_exe()?);
+    command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
 }
 
 /// A command with its arguments.
@@ -149,6 +176,21 @@ impl Running {
             Place::Apart => kill_process_group(id, signal),
             Place::Terminal => kill_process(id, signal),
         };
+    }
+
+    /// Ends all of its processes: SIGTERM, and when the grace is over SIGKILL. Says which it was.
+    pub async fn stop(&mut self, grace: Duration) -> &'static str {
+        let mut how = "was stopped by SIGTERM";
+        if let Some(family) = self.family() {
+            family.signal(Signal::TERM);
+            // Whoever is stopped ends only when it goes on.
+            family.signal(Signal::CONT);
+            if tokio::time::timeout(grace, family.gone()).await.is_err() {
+                how = "did not stop at SIGTERM and was killed";
+            }
+            family.kill().await;
+        }
+        how
     }
 
     /// The id of the command's process, while nobody else can have it.

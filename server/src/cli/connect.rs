@@ -1,8 +1,9 @@
 //! The options that every client command has, and the connection that they lead to.
 
 use super::failure::{Exit, Failure};
-use crate::config;
+use crate::config::{self, Config};
 use bursar::{AuthKey, Manager};
+use bursar_proto::Address;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// How to reach the broker, and how to print. Without options: the socket and the authkey of `bursar serve` without options.
@@ -25,6 +26,9 @@ pub struct Client {
     #[arg(long, global = true)]
     pub json: bool,
 }
+
+/// How long to try to reach the broker, where nothing was said.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A parent's way to hand a key to its child; the SDK reads it.
 const DESCRIPTOR: &str = "BURSAR_AUTHKEY_FD";
@@ -50,7 +54,41 @@ impl Client {
         pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
-    fn address(&self) -> String {
+    /// Whether it was said which broker is meant.
+    pub fn knows_address(&self) -> bool {
+        self.address.is_some()
+    }
+
+    /// One of the broker of this configuration.
+    pub fn of_broker(config: &Config) -> Client {
+        Client { address: None, authkey_file: None, key_id: None, timeout: TIMEOUT, json: false }.of(config)
+    }
+
+    /// The broker of this configuration, which runs on this host; a key that was said goes over that of the configuration.
+    pub fn of(mut self, config: &Config) -> Client {
+        let is_unix = |address: &&Address| matches!(address, Address::Unix(_));
+        let address = config.listen.iter().find(is_unix).or(config.listen.first());
+        self.address = address.map(Address::to_string);
+        if let (None, Some(key)) = (&self.authkey_file, config.keys.first()) {
+            self.authkey_file = Some(key.path.clone());
+            self.key_id = Some(key.id.clone());
+        }
+        self
+    }
+
+    /// For the environment of a command: how it reaches the same broker, whether it was said or not.
+    pub fn all_variables(&self) -> Result<Vec<(&'static str, OsString)>, Failure> {
+        let mut variables = self.variables();
+        if self.address.is_none() {
+            variables.push(("BURSAR_ADDRESS", self.address().into()));
+        }
+        if self.authkey_file.is_none() && std::env::var_os(DESCRIPTOR).is_none() {
+            variables.push(("BURSAR_AUTHKEY_FILE", default_authkey()?.into()));
+        }
+        Ok(variables)
+    }
+
+    pub fn address(&self) -> String {
         let default = || format!("unix://{}", config::default_socket(&config::runtime_path()).display());
         self.address.clone().unwrap_or_else(default)
     }

@@ -71,7 +71,7 @@ impl Output {
     }
 }
 
-fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let header: Vec<String> = header.iter().map(|&title| title.to_owned()).collect();
     let rows: Vec<&Vec<String>> = std::iter::once(&header).chain(rows).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
@@ -122,12 +122,16 @@ fn civil(day: u64) -> (u64, u64, u64) {
 /// Keeps a table readable: control characters are escaped, and what is long is cut.
 pub fn cell(text: &str) -> String {
     const CHARACTERS_MAX: usize = 60;
-    let escaped: String =
-        text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+    let escaped = escaped(text);
     match escaped.chars().count() > CHARACTERS_MAX {
         true => escaped.chars().take(CHARACTERS_MAX - 3).chain("...".chars()).collect(),
         false => escaped,
     }
+}
+
+/// On one line, and nothing in it that a terminal would obey.
+pub fn escaped(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

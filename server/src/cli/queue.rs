@@ -1,5 +1,6 @@
 //! `bursar queue`: everything that can be done with a queue.
 
+mod cancel;
 mod get;
 mod park;
 mod put;
@@ -88,6 +89,7 @@ enum Verb {
         #[arg(value_parser = name)]
         name: String,
     },
+    Cancel(cancel::Args),
     Park(park::Args),
     Work(work::Args),
 }
@@ -120,6 +122,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             open(manager, &name, false).await?.resume().await?;
             output.result(json!({ "resumed": name }), format_args!("{name} gives out items"))
         }
+        Verb::Cancel(args) => cancel::run(&args, manager, output).await,
         Verb::Park(args) => park::run(args, manager, output).await,
         Verb::Work(args) => work::run(args, manager, handed_over.take(), output).await,
     })

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     broker::{self, ServeError},
     config::{Config, Flags, KeyFile, Log, LogFormat},
+    transport::Inherited,
 };
 use bursar_proto::{Address, authkey};
 use std::{
@@ -61,6 +62,9 @@ pub struct Args {
     /// How long clients have to finish when the broker stops [default: 5s]
     #[arg(long, value_name = "DURATION")]
     shutdown_grace: Option<String>,
+    /// Let this user's programs add processes, which run commands as this user; a file with [processes] needs no flag
+    #[arg(long)]
+    supervise: bool,
 }
 
 impl Args {
@@ -77,6 +81,7 @@ impl Args {
             insecure_tcp,
             allow_weak_key,
             shutdown_grace,
+            supervise,
         } = self;
         Flags {
             config,
@@ -90,28 +95,36 @@ impl Args {
             shutdown_grace,
             insecure_tcp,
             allow_weak_key,
+            supervise,
         }
     }
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let mut config = Config::read(&args.flags()).map_err(|mistakes| Failure::usage(mistakes.to_string()))?;
-    broker::fill(&mut config, true).map_err(|error| failure(&error))?;
+    // As long as there are no threads: it also takes what it has read out of the environment.
+    let inherited = Inherited::take().map_err(|error| failure(&error.into()))?;
+    broker::fill(&mut config, inherited.is_empty(), true).map_err(|error| failure(&error))?;
     log(&config.log)?;
     let keys = config.keys.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("the runtime cannot be started: {error}")))?;
-    let served = runtime.block_on(broker::serve(config, |addresses| greet(addresses, &keys)));
+    let served = runtime.block_on(broker::serve(config, inherited, move |addresses| greet(addresses, &keys)));
     runtime.shutdown_background();
     served.map_err(|error| failure(&error))
 }
 
 fn failure(error: &ServeError) -> Failure {
+    failure_of("serve", error)
+}
+
+/// Why a command that runs a broker has failed, with the exit code of that.
+pub fn failure_of(command: &str, error: &ServeError) -> Failure {
     let exit = match error {
         ServeError::Key(_) | ServeError::WeakKey { .. } | ServeError::SameKeyId { .. } => Exit::Authkey,
         _ => Exit::Failed,
     };
-    Failure::new(exit, format!("serve: {}", chain(error)))
+    Failure::new(exit, format!("{command}: {}", chain(error)))
 }
 
 /// Events go to stderr: stdout is for what is to be pasted.

@@ -1,8 +1,10 @@
 //! The keys of `bursar.toml`: which there are, and how each gets into the configuration.
 
+#[cfg(test)]
+use super::reader::names;
 use super::{
     Config, Declared, Draft, KeyFile, Limits, Log, declare, key_id, log_format, log_level,
-    reader::{Key, Reader, Value, as_written, assign},
+    reader::{Key, Reader, Value, as_written, assign, put},
     units::{Expected, duration, expected, size},
 };
 use bursar_proto::{Address, authkey, limits::SESSION_TTL_MS_RANGE};
@@ -36,6 +38,8 @@ const TOP: &[&str] = &[
     "channels",
     "topics",
     "objects",
+    "supervise",
+    "processes",
 ];
 
 const LOG: &[Key<Log>] = &[
@@ -68,6 +72,21 @@ const LIMITS: &[Key<Limits>] = &[
     Key { name: "keepalive_timeout", set: |limits, value| assign(&mut limits.keepalive_timeout, time(value, 100..=600_000)) },
 ];
 
+/// An entry of `[[keys]]`.
+#[derive(Default)]
+struct GivenKey {
+    id: Option<String>,
+    file: Option<PathBuf>,
+}
+
+const KEYS: &[Key<GivenKey>] = &[
+    Key { name: "id", set: |given, value| assign(&mut given.id, key_id(value).map(Some)) },
+    Key {
+        name: "file",
+        set: |given, value| assign(&mut given.file, value.text("the path of a key file").map(|path| Some(path.into()))),
+    },
+];
+
 /// 0 closes at once.
 pub(super) fn shutdown_grace(value: Value<'_>) -> Result<Duration, Expected> {
     time(value, 0..=3_600_000)
@@ -98,13 +117,13 @@ fn time(value: Value<'_>, range_ms: RangeInclusive<u64>) -> Result<Duration, Exp
 }
 
 impl Draft {
-    /// Takes in the text of a file.
-    pub(super) fn file(&mut self, path: &Path, text: &str) {
+    /// Takes in the text of a `bursar.toml`.
+    pub(super) fn toml(&mut self, path: &Path, text: &str) {
         let mut reader = Reader::new(path, text);
         let directory = path.parent().unwrap_or(Path::new(""));
         let tree = reader.parse();
         for (key, value) in as_written(tree.get_ref()) {
-            let Config { allow_weak_key, insecure_tcp, log, limits, .. } = &mut self.config;
+            let Config { allow_weak_key, insecure_tcp, log, limits, supervise, .. } = &mut self.config;
             match key.get_ref().as_ref() {
                 "allow_weak_key" => put(allow_weak_key, reader.read("allow_weak_key", value, Value::boolean)),
                 "insecure_tcp" => put(insecure_tcp, reader.read("insecure_tcp", value, Value::boolean)),
@@ -119,6 +138,8 @@ impl Draft {
                     self.key(&reader, value, authkey::DEFAULT_KEY_ID.into(), path.map(|path| directory.join(path)));
                 }
                 "keys" => self.keys(&mut reader, value, directory),
+                "supervise" => put(supervise, reader.read("supervise", value, Value::boolean)),
+                "processes" => self.processes(&mut reader, value, path),
                 section => match declare::KINDS.iter().find(|kind| kind.section == section) {
                     Some(kind) => self.objects(&mut reader, value, *kind),
                     None => reader.unknown("", key, TOP),
@@ -144,24 +165,12 @@ impl Draft {
     }
 
     fn keys(&mut self, reader: &mut Reader<'_>, value: &Spanned<DeValue<'_>>, directory: &Path) {
-        #[derive(Default)]
-        struct Given {
-            id: Option<String>,
-            file: Option<PathBuf>,
-        }
-        const KEYS: &[Key<Given>] = &[
-            Key { name: "id", set: |given, value| assign(&mut given.id, key_id(value).map(Some)) },
-            Key {
-                name: "file",
-                set: |given, value| assign(&mut given.file, value.text("the path of a key file").map(|path| Some(path.into()))),
-            },
-        ];
         let Some(tables) = value.get_ref().as_array() else {
             reader.read("keys", value, |_| expected::<()>("tables of the form [[keys]]"));
             return;
         };
         for table in tables {
-            let mut given = Given::default();
+            let mut given = GivenKey::default();
             let mistakes = reader.mistakes.len();
             reader.flat("keys", table, KEYS, &mut given);
             if given.file.is_none() && reader.mistakes.len() == mistakes {
@@ -201,8 +210,14 @@ impl Draft {
     }
 }
 
-fn put<T>(target: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *target = value;
-    }
+/// Every table of keys but those of objects, by its heading in the documentation.
+#[cfg(test)]
+pub(super) fn keys() -> Vec<(&'static str, Vec<&'static str>)> {
+    let is_of_objects = |key: &&str| declare::KINDS.iter().any(|kind| kind.section == *key);
+    vec![
+        ("## Top level", TOP.iter().copied().filter(|key| !is_of_objects(key)).collect()),
+        ("### `[[keys]]`", names(KEYS)),
+        ("### `[log]`", names(LOG)),
+        ("### `[limits]`", names(LIMITS)),
+    ]
 }

@@ -1,7 +1,8 @@
 //! Walks a parsed `bursar.toml` against tables of known keys and collects every mistake with its place.
-//! What the keys are is said by [`super::file`]; nothing here knows one of them.
+//! What the keys are is said by [`super::file`] and [`super::processes`]; nothing here knows one of them.
 
 use super::units::{Expected, expected};
+use bursar::processes::nearest;
 use std::{fmt, path::Path};
 use toml::{
     Spanned,
@@ -56,6 +57,7 @@ impl fmt::Display for Mistake {
 pub(super) enum Value<'a> {
     Text(&'a str),
     Integer(i128),
+    Fraction(f64),
     Boolean(bool),
     /// Anything else, by the name of its type.
     Other(&'static str),
@@ -72,7 +74,10 @@ impl<'a> Value<'a> {
             },
             DeValue::Array(_) => Value::Other("an array"),
             DeValue::Table(_) => Value::Other("a table"),
-            DeValue::Float(_) => Value::Other("a number with a fraction"),
+            DeValue::Float(float) => match float.as_str().parse() {
+                Ok(fraction) => Value::Fraction(fraction),
+                Err(_) => Value::Other("a number with a fraction"),
+            },
             DeValue::Datetime(_) => Value::Other("a date or time"),
         }
     }
@@ -117,6 +122,7 @@ impl fmt::Display for Value<'_> {
             }
             Value::Text(text) => write!(formatter, "{text:?}"),
             Value::Integer(integer) => write!(formatter, "{integer}"),
+            Value::Fraction(fraction) => write!(formatter, "{fraction}"),
             Value::Boolean(boolean) => write!(formatter, "{boolean}"),
             Value::Other(kind) => formatter.write_str(kind),
         }
@@ -127,6 +133,12 @@ impl fmt::Display for Value<'_> {
 pub(super) struct Key<T> {
     pub name: &'static str,
     pub set: fn(&mut T, Value<'_>) -> Result<(), Expected>,
+}
+
+/// A known key of a table in which values may be anything: its name, and how its value is read into `T`.
+pub(super) struct Field<T> {
+    pub name: &'static str,
+    pub read: fn(&mut Reader<'_>, &str, &Spanned<DeValue<'_>>, &mut T),
 }
 
 /// Sets what was read, if it could be read.
@@ -214,6 +226,40 @@ impl<'a> Reader<'a> {
             }
         }
     }
+
+    /// A table in which values may be anything.
+    pub fn fields<T>(&mut self, path: &str, value: &Spanned<DeValue<'_>>, fields: &[Field<T>], target: &mut T) {
+        let Some(table) = self.table(path, value) else { return };
+        for (name, value) in as_written(table) {
+            match fields.iter().find(|field| field.name == name.get_ref()) {
+                Some(field) => (field.read)(self, &format!("{path}.{}", field.name), value, target),
+                None => self.unknown(path, name, &fields.iter().map(|field| field.name).collect::<Vec<_>>()),
+            }
+        }
+    }
+
+    /// An array of texts, or one text alone, each with its place.
+    pub fn texts<'v>(&mut self, path: &str, value: &'v Spanned<DeValue<'_>>, what: &str) -> Option<Vec<(usize, &'v str)>> {
+        let one = |reader: &mut Self, value: &'v Spanned<DeValue<'_>>| {
+            reader.read(path, value, |value| value.text(what)).map(|text| (value.span().start, text))
+        };
+        match value.get_ref() {
+            DeValue::Array(values) => all(values.iter().map(|value| one(self, value))),
+            _ => Some(vec![one(self, value)?]),
+        }
+    }
+}
+
+/// Sets what was read, if there is any: what could not be read is a mistake already.
+pub(super) fn put<T>(target: &mut T, read: Option<T>) {
+    if let Some(read) = read {
+        *target = read;
+    }
+}
+
+/// All of them, or none; each is read, so that every mistake is found.
+pub(super) fn all<T>(read: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    read.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// The entries of a table in the order in which they are written; the tree itself is sorted by name.
@@ -231,27 +277,8 @@ pub(super) fn names<T>(keys: &[Key<T>]) -> Vec<&'static str> {
 /// What to say of a key that is not known, with the known key that is nearest to it.
 pub(super) fn unknown_key(path: &str, key: &str, known: &[&str]) -> String {
     let full = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    let nearest = known.iter().map(|known| (distance(key, known), known)).min();
-    let hint = match nearest {
-        Some((distance, known)) if distance <= key.len().max(known.len()) / 2 => format!(", did you mean {known}?"),
-        _ => String::new(),
-    };
+    let hint = nearest(key, known.iter().copied()).map(|known| format!(", did you mean {known}?")).unwrap_or_default();
     format!("{full}: no such key{hint} (known here: {})", known.join(", "))
-}
-
-/// Edit distance: how many letters must be changed, inserted or removed.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.chars().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.chars().count()]
 }
 
 #[cfg(test)]
@@ -260,7 +287,6 @@ mod tests {
 
     #[test]
     fn the_nearest_key_is_named_only_when_it_is_near() {
-        assert_eq!(distance("kitten", "sitting"), 3);
         assert!(unknown_key("", "lisen", &["keys", "listen"]).contains("did you mean listen?"));
         assert!(!unknown_key("", "zzzzzz", &["keys", "listen"]).contains("did you mean"));
     }

@@ -5,9 +5,10 @@ use crate::clock::Clock;
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
+    mem,
     sync::{Arc, Weak},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// The appointments of all hosts.
 #[derive(Default)]
@@ -15,6 +16,8 @@ pub struct Agenda {
     /// By moment, then by the epoch of the object. Short sections, never across an await.
     appointments: Mutex<BTreeMap<(Moment, u64), Weak<dyn Hosted>>>,
     sooner: Notify,
+    /// Who asks whether the appointments are kept. A short section.
+    questions: Mutex<Vec<oneshot::Sender<()>>>,
 }
 
 impl Agenda {
@@ -35,9 +38,21 @@ impl Agenda {
         self.appointments.lock().remove(&(at, epoch));
     }
 
+    /// Ends when whoever keeps the appointments has come by. One who asks that waits for the answer; so there are few.
+    pub async fn answer(&self) {
+        let (question, answer) = oneshot::channel();
+        self.questions.lock().push(question);
+        self.sooner.notify_one();
+        // It comes, or nobody keeps appointments any more.
+        let _ = answer.await;
+    }
+
     /// Keeps the appointments; never ends.
     pub async fn run(self: Arc<Agenda>, clock: Clock) {
         loop {
+            for question in mem::take(&mut *self.questions.lock()) {
+                let _ = question.send(());
+            }
             let next = self.appointments.lock().keys().next().map(|(at, _)| *at);
             match next {
                 None => self.sooner.notified().await,
@@ -66,5 +81,22 @@ impl Agenda {
             host.wake();
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn nobody_is_answered_unless_appointments_are_kept() {
+        let agenda = Arc::new(Agenda::default());
+        let mut answer = Box::pin(agenda.answer());
+        assert!(answer.as_mut().now_or_never().is_none());
+        tokio::select! {
+            () = agenda.clone().run(Clock::start()) => unreachable!("it never ends"),
+            () = answer => {}
+        }
     }
 }

@@ -103,7 +103,7 @@ impl Kind for Array {
     }
 
     /// Nobody holds anything of an array.
-    fn departed(&self, _session: SessionId, _how: Departure, _now: Moment) -> Option<Stored> {
+    fn departed(&self, _session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Stored> {
         None
     }
 

@@ -236,7 +236,7 @@ impl Kind for Barrier {
         [Change::Restored { generation, broken, previous }].into_iter().chain(arrived).collect()
     }
 
-    fn departed(&self, session: SessionId, how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let what = match how {
             Departure::Closed => "closed",
             Departure::Lost => "died",

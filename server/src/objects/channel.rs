@@ -311,7 +311,7 @@ impl Kind for Channel {
     }
 
     /// What it sent stays.
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let is_attached = self.sides.iter().any(|side| side.receivers.of(session).next().is_some());
         is_attached.then_some(Change::Departed { session })
     }

@@ -391,7 +391,7 @@ impl Kind for Condition {
         if parts.is_empty() { vec![part(&[], &[])] } else { parts }
     }
 
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let owners = self.waiting.values().chain(self.returning.iter().map(|returning| &returning.owner));
         let is_there = owners.chain(self.held.iter().map(|held| &held.grant.owner)).any(|owner| owner.session == session);
         is_there.then_some(Change::Departed { session })

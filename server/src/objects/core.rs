@@ -269,8 +269,8 @@ impl<K: Kind, T> Core<K, T> {
                 self.dismiss_overdue(turn);
             }
             Decision::Wait | Decision::StandAside => {
-                let fault = self.kind.overdue(&asked.command, turn.now);
-                self.answer(ticket, Err(fault), turn);
+                let result = self.overdue(&asked.command, turn.now);
+                self.answer(ticket, result, turn);
             }
         }
     }
@@ -410,8 +410,8 @@ impl<K: Kind, T> Core<K, T> {
         }
     }
 
-    /// A session ended: its waits are cancelled first, then what it held is given back, in one step.
-    pub fn depart(&mut self, session: SessionId, how: Departure, turn: &mut Turn<'_, K, T>) {
+    /// A session ended, for this reason: its waits are cancelled first, then what it held is given back, in one step.
+    pub fn depart(&mut self, session: SessionId, how: Departure, why: &str, turn: &mut Turn<'_, K, T>) {
         self.pass_time(turn);
         let first = CallId { session, sequence: 0 };
         let last = CallId { session, sequence: u64::MAX };
@@ -426,7 +426,7 @@ impl<K: Kind, T> Core<K, T> {
         if self.stopped.is_some() {
             return;
         }
-        let change = self.kind.departed(session, how, turn.now);
+        let change = self.kind.departed(session, how, why, turn.now);
         if change.is_none() && places.is_empty() {
             return;
         }
@@ -560,11 +560,15 @@ impl<K: Kind, T> Core<K, T> {
             return self.settle(turn);
         }
         let waiter = self.remove(line, arrival);
-        let fault = self.kind.overdue(&waiter.asked.command, turn.now);
+        let result = self.overdue(&waiter.asked.command, turn.now);
         self.point_behind(line, &waiter.asked.command);
-        self.answer(waiter.ticket, Err(fault), turn);
+        self.answer(waiter.ticket, result, turn);
         // Who stood behind a large request may fit; and that may be what others wait for.
         self.settle(turn);
+    }
+
+    fn overdue(&self, command: &K::Command, now: Moment) -> Result<K::Reply, Fault> {
+        self.kind.late(command).ok_or_else(|| self.kind.overdue(command, now))
     }
 
     /// Asks those who are named, and the lines that are concerned, until nobody is.

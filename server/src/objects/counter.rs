@@ -120,7 +120,7 @@ impl Kind for Counter {
     }
 
     /// It is nobody's.
-    fn departed(&self, _session: SessionId, _how: Departure, _now: Moment) -> Option<Changed> {
+    fn departed(&self, _session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Changed> {
         None
     }
 

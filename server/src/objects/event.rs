@@ -144,7 +144,7 @@ impl Kind for Event {
     }
 
     /// It is nobody's.
-    fn departed(&self, _session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, _session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         None
     }
 

@@ -95,8 +95,10 @@ pub trait Hosted: Send + Sync {
     fn cancel(&self, call: CallId) -> bool;
     /// A reply did not reach its caller.
     fn unheard(&self, caller: SessionId, reply: Reply);
-    /// A session ended.
-    fn depart(&self, session: SessionId, how: Departure);
+    /// What a session has of it, in words: `2 items`.
+    fn held(&self, session: SessionId) -> Option<String>;
+    /// A session ended, and so it came to that.
+    fn depart(&self, session: SessionId, how: Departure, why: &str);
     /// Time has passed.
     fn wake(&self);
     /// Everybody who waits gets this fault.
@@ -317,8 +319,14 @@ impl<K: Wire> Hosted for Host<K> {
         }
     }
 
-    fn depart(&self, session: SessionId, how: Departure) {
-        self.turn(|core, turn| core.depart(session, how, turn));
+    fn held(&self, session: SessionId) -> Option<String> {
+        let holdings = self.live.lock().core.kind().holdings();
+        let held: Vec<String> = holdings.into_iter().filter(|held| held.session == session).map(|held| held.what).collect();
+        (!held.is_empty()).then(|| held.join(", "))
+    }
+
+    fn depart(&self, session: SessionId, how: Departure, why: &str) {
+        self.turn(|core, turn| core.depart(session, how, why, turn));
     }
 
     fn wake(&self) {

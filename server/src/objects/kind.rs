@@ -212,6 +212,11 @@ pub trait Kind: Sized + Send + 'static {
     /// What a command is told whose time in line is over.
     fn overdue(&self, command: &Self::Command, now: Moment) -> Fault;
 
+    /// What a command is told instead of [`Kind::overdue`], where it is no refusal that its time is over.
+    fn late(&self, _command: &Self::Command) -> Option<Self::Reply> {
+        None
+    }
+
     /// A command leaves its line unanswered (not because its session ended, that is [`Kind::departed`]). Where this changes
     /// something, an overdue command is asked once more, and waits on without a deadline if it still must.
     fn given_up(&self, _caller: SessionId, _command: &Self::Command, _how: GivenUp, _now: Moment) -> Option<Self::Change> {
@@ -241,8 +246,8 @@ pub trait Kind: Sized + Send + 'static {
         Vec::new()
     }
 
-    /// The session ended: give back what it held.
-    fn departed(&self, session: SessionId, how: Departure, now: Moment) -> Option<Self::Change>;
+    /// The session ended, and so it came to that: give back what it held.
+    fn departed(&self, session: SessionId, how: Departure, why: &str, now: Moment) -> Option<Self::Change>;
 
     /// The answer never arrived: take back what it gave.
     fn unheard(&self, caller: SessionId, reply: &Self::Reply, now: Moment) -> Option<Self::Change>;

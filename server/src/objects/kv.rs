@@ -399,7 +399,7 @@ impl Kind for Kv {
         changes
     }
 
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         self.map.binds(session).then_some(Change::Departed { session })
     }
 

@@ -103,7 +103,7 @@ impl Kind for Latch {
     }
 
     /// It is nobody's.
-    fn departed(&self, _session: SessionId, _how: Departure, _now: Moment) -> Option<Counted> {
+    fn departed(&self, _session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Counted> {
         None
     }
 

@@ -202,7 +202,7 @@ impl Kind for List {
     }
 
     /// Nobody holds anything of a list.
-    fn departed(&self, _session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, _session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         None
     }
 

@@ -181,7 +181,7 @@ impl Kind for Lock {
         }
     }
 
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let held = self.held.filter(|held| held.grant.owner.session == session)?;
         Some(Change::Released { token: held.grant.token, all: true })
     }

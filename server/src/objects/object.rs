@@ -494,7 +494,7 @@ impl Kind for Object {
     }
 
     /// Nobody waits for its calls any more, and what its providers had is given to others or fails.
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let provides = || self.providers.values().any(|provider| provider.session == session);
         (self.calls.of(session) > 0 || provides()).then_some(Change::Departed { session })
     }

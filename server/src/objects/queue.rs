@@ -8,9 +8,10 @@
 //!          parked ◄── park, limits        parked ──unpark──► ready
 //! ```
 //!
-//! This file decides, and `together` decides several commands as one; `state` holds the items and evolves; `wire` is the form on
-//! the wire and on disk.
+//! This file decides, `cancel` what is taken from its holder, and `together` several commands as one; `state` holds the items and
+//! evolves; `wire` is the form on the wire and on disk.
 
+mod cancel;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -20,14 +21,16 @@ mod wire;
 use super::kind::{Decision, Departure, Holding, Kind, Line, Moment, SessionId, Test, Together};
 use bursar_proto::{Fault, limits};
 use bytes::Bytes;
+pub use cancel::{Cancelled, Outcome, Then, Wanted};
 use state::Batch;
 pub use state::{Event, Headers, Item, Queue, Return};
 use std::collections::HashMap;
 
-/// Getters, putters and joiners stand in lines of their own.
+/// Getters, putters and joiners stand in lines of their own, as those do who wait for a cancel: to be told of one, or for its end.
 const GET: Line = Line::Queue(0);
 const PUT: Line = Line::Queue(1);
 const JOIN: Line = Line::Queue(2);
+const CANCEL: Line = Line::Crowd(3);
 
 /// The longest delay that failures grow to by themselves.
 const RETRY_DELAY_MS_MAX: u64 = 3_600_000;
@@ -95,21 +98,67 @@ impl NewItem {
 #[allow(missing_docs)]
 pub enum Command {
     Put(Vec<NewItem>),
-    Get { max: usize, buffered: bool },
-    Start { leases: Vec<u64> },
-    Done { leases: Vec<u64> },
-    DoneOldest { count: usize },
-    Return { leases: Vec<u64>, how: Return, delay_ms: Option<u64>, why: String },
-    Park { leases: Vec<u64>, ids: Vec<u64>, why: String },
-    Unpark { ids: Vec<u64> },
-    Discard { ids: Vec<u64> },
-    Parked { after_id: u64, limit: usize },
+    Get {
+        max: usize,
+        buffered: bool,
+    },
+    Start {
+        leases: Vec<u64>,
+    },
+    Done {
+        leases: Vec<u64>,
+    },
+    DoneOldest {
+        count: usize,
+    },
+    Return {
+        leases: Vec<u64>,
+        how: Return,
+        delay_ms: Option<u64>,
+        why: String,
+    },
+    Park {
+        leases: Vec<u64>,
+        ids: Vec<u64>,
+        why: String,
+    },
+    Unpark {
+        ids: Vec<u64>,
+    },
+    Discard {
+        ids: Vec<u64>,
+    },
+    Parked {
+        after_id: u64,
+        limit: usize,
+    },
     Join,
-    Close { immediate: bool },
+    Close {
+        immediate: bool,
+    },
     Stats,
-    Peek { limit: usize },
+    Peek {
+        limit: usize,
+    },
     Purge,
-    Pause { paused: bool },
+    Pause {
+        paused: bool,
+    },
+    Cancel {
+        id: u64,
+        lease: u64,
+        wanted: Wanted,
+        force: bool,
+    },
+    /// What a cancel becomes that waits.
+    LetGo {
+        id: u64,
+        session: SessionId,
+        lease: u64,
+    },
+    Cancelling {
+        after: u64,
+    },
 }
 
 /// An item in the hands of a session.
@@ -177,6 +226,8 @@ pub enum Reply {
     Peek(Vec<Item>),
     Purge { count: u64 },
     Pause,
+    Cancel(Cancelled),
+    Cancelling { leases: Vec<u64>, upto: u64 },
 }
 
 /// What a queue remembers.
@@ -184,20 +235,73 @@ pub enum Reply {
 #[allow(missing_docs)]
 pub enum Change {
     Put(Vec<Item>),
-    Leased { session: SessionId, first_lease: u64, count: u64, buffered: bool },
-    Done { session: SessionId, leases: Vec<u64>, now: Moment },
-    Started { session: SessionId, leases: Vec<u64> },
-    Returned { session: SessionId, leases: Vec<u64>, how: Return, now: Moment, delay_ms: Option<u64>, why: String },
-    Parked { session: SessionId, leases: Vec<u64>, ids: Vec<u64>, why: String, now: Moment },
-    Unparked { ids: Vec<u64>, now: Moment },
-    Discarded { ids: Vec<u64> },
-    Replaced { unique_key: Bytes, data: Bytes, codec: u32, headers: Headers },
-    Expired { count: u64 },
-    Matured { count: u64 },
-    Forgotten { count: u64 },
-    Closed { immediate: bool },
+    Leased {
+        session: SessionId,
+        first_lease: u64,
+        count: u64,
+        buffered: bool,
+    },
+    Done {
+        session: SessionId,
+        leases: Vec<u64>,
+        now: Moment,
+    },
+    Started {
+        session: SessionId,
+        leases: Vec<u64>,
+    },
+    Returned {
+        session: SessionId,
+        leases: Vec<u64>,
+        how: Return,
+        now: Moment,
+        delay_ms: Option<u64>,
+        why: String,
+    },
+    Parked {
+        session: SessionId,
+        leases: Vec<u64>,
+        ids: Vec<u64>,
+        why: String,
+        now: Moment,
+    },
+    Unparked {
+        ids: Vec<u64>,
+        now: Moment,
+    },
+    Discarded {
+        ids: Vec<u64>,
+    },
+    Replaced {
+        unique_key: Bytes,
+        data: Bytes,
+        codec: u32,
+        headers: Headers,
+    },
+    Expired {
+        count: u64,
+    },
+    Matured {
+        count: u64,
+    },
+    Forgotten {
+        count: u64,
+    },
+    Closed {
+        immediate: bool,
+    },
     Purged,
-    Paused { paused: bool },
+    Paused {
+        paused: bool,
+    },
+    /// The holder of this lease is to let go of it.
+    Cancelled {
+        session: SessionId,
+        lease: u64,
+        by: SessionId,
+        wanted: Wanted,
+        now: Moment,
+    },
     Restored(state::Restored),
     Sequence(Vec<Change>),
 }
@@ -215,6 +319,7 @@ impl Kind for Queue {
             Command::Get { .. } => Some(GET),
             Command::Put(_) => Some(PUT),
             Command::Join => Some(JOIN),
+            Command::LetGo { .. } | Command::Cancelling { .. } => Some(CANCEL),
             _ => None,
         }
     }
@@ -256,6 +361,9 @@ impl Kind for Queue {
                 change_if(count > 0, Change::Purged, Reply::Purge { count })
             }
             Command::Pause { paused } => change_if(self.is_paused() != *paused, Change::Paused { paused: *paused }, Reply::Pause),
+            Command::Cancel { id, lease, wanted, force } => self.decide_cancel(caller, *id, *lease, wanted, *force, now),
+            Command::LetGo { id, session, lease } => self.decide_let_go(*id, *session, *lease),
+            Command::Cancelling { after } => self.decide_cancelling(caller, *after),
         }
     }
 
@@ -270,19 +378,44 @@ impl Kind for Queue {
         }
     }
 
+    fn late(&self, command: &Command) -> Option<Reply> {
+        match command {
+            Command::LetGo { session, lease, .. } => {
+                Some(Reply::Cancel(Cancelled { outcome: Outcome::Held, session: session.0, lease: *lease }))
+            }
+            Command::Cancelling { after } => Some(Reply::Cancelling { leases: vec![], upto: *after }),
+            _ => None,
+        }
+    }
+
     fn evolve(&mut self, change: Change) {
         self.apply(change);
+    }
+
+    fn concerns(change: &Change, line: usize) -> bool {
+        Line::Crowd(line as u8) != CANCEL || cancel::asks(change)
+    }
+
+    fn awaits(command: &Command) -> Option<u64> {
+        match command {
+            Command::LetGo { lease, .. } => Some(*lease),
+            _ => None,
+        }
+    }
+
+    fn named(&self, change: &Change) -> Vec<u64> {
+        if self.nothing_is_asked_back() { Vec::new() } else { cancel::ended(change) }
     }
 
     fn history(&self) -> Vec<Change> {
         self.snapshot().into_iter().map(Change::Restored).collect()
     }
 
-    fn departed(&self, session: SessionId, how: Departure, now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, how: Departure, why: &str, now: Moment) -> Option<Change> {
         let leases = self.leases_of(session).map(|(lease, _)| lease).collect::<Vec<_>>();
-        let (how, why) = match how {
-            Departure::Closed => (Return::Released, "the session was closed"),
-            Departure::Lost => (Return::Crashed, "the session was lost"),
+        let how = match how {
+            Departure::Closed => Return::Released,
+            Departure::Lost => Return::Crashed,
         };
         let why = why.to_owned();
         (!leases.is_empty()).then_some(Change::Returned { session, leases, how, now, delay_ms: None, why })
@@ -326,6 +459,7 @@ impl Kind for Queue {
             Command::Get { .. } | Command::Start { .. } | Command::Join | Command::Close { .. } => false,
             Command::Unpark { .. } | Command::Discard { .. } | Command::Parked { .. } => false,
             Command::Stats | Command::Peek { .. } | Command::Purge | Command::Pause { .. } => false,
+            Command::Cancel { .. } | Command::LetGo { .. } | Command::Cancelling { .. } => false,
         }
     }
 
@@ -345,6 +479,8 @@ impl Kind for Queue {
         match command {
             Command::Get { .. } => "for an item",
             Command::Put(_) => "for room",
+            Command::LetGo { .. } => "until its holder lets go of an item",
+            Command::Cancelling { .. } => "to be told what to let go",
             _ => "until all items are done",
         }
     }

@@ -247,7 +247,7 @@ impl Kind for Rwlock {
         parts.into_iter().map(|part| Change::Restored { last_token, held: part.to_vec() }).collect()
     }
 
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let [first, last] = [0, u64::MAX].map(|end| (Owner { session, number: end }, end));
         let mut tokens: Vec<_> = self.tokens.range(first..=last).map(|(_, token)| *token).collect();
         tokens.extend(self.writer.filter(|writer| writer.owner.session == session).map(|writer| writer.token));

@@ -270,7 +270,7 @@ impl Kind for Semaphore {
         }
     }
 
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let tokens: Vec<_> = self.tokens.range((session, 0)..=(session, u64::MAX)).map(|(_, token)| *token).collect();
         (!tokens.is_empty()).then_some(Change::Released { tokens })
     }

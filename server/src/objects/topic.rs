@@ -356,7 +356,7 @@ impl Kind for Topic {
     }
 
     /// Its subscriptions end; what it was given of groups and is not done with goes to the others, in its place.
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         self.subscriptions.of(session).next().map(|_| Change::Departed { session })
     }
 

@@ -103,7 +103,7 @@ where
     }
 
     pub fn depart(&mut self, session: SessionId, how: Departure) {
-        self.turn(|core, turn| core.depart(session, how, turn));
+        self.turn(|core, turn| core.depart(session, how, "", turn));
     }
 
     /// The session's process dies.

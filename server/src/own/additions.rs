@@ -1,4 +1,5 @@
-//! What is added to a broker, and what becomes of it: kinds for the registry, and objects that move in when the broker starts.
+//! What is added to a broker, and what becomes of it: kinds for the registry, objects that move in when the broker starts, services on top
+//! of it.
 
 use super::{
     factory::{Factory, Making},
@@ -10,12 +11,14 @@ use super::{
 use crate::{
     ServeError,
     broker::MemoryConnector,
+    lifecycle::Node,
     objects::{
         door::Door,
         host::Hosted,
         kind::SessionId,
         own::{OwnKinds, start},
     },
+    supervisor::{Hook, Turn},
 };
 use bursar::{
     BoxIo, Manager,
@@ -25,7 +28,7 @@ use bursar_proto::{
     AuthKey, Fault, KINDS, Name,
     v1::{ObjectRef, object as pb, registry},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, mem, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Calls of one object within the broker at once. A method that waits for something keeps others from beginning only when so many do, and
@@ -35,8 +38,10 @@ const CAPACITY: u32 = 4096;
 /// See the [module](self).
 #[derive(Default)]
 pub struct Additions {
+    hooks: Vec<(String, Turn, Hook)>,
     kinds: OwnKinds,
     objects: Vec<(String, Addition)>,
+    services: Vec<Node>,
     /// Of a kind that cannot be added: what is wrong with the first one.
     mistake: Option<(&'static str, String)>,
 }
@@ -68,6 +73,24 @@ impl Additions {
         self.objects.push((name, Addition::Factory(factory)));
     }
 
+    pub fn add_hook(&mut self, process: String, turn: Turn, hook: Hook) {
+        self.hooks.push((process, turn, hook));
+    }
+
+    /// For the supervisor.
+    pub fn take_hooks(&mut self) -> Vec<(String, Turn, Hook)> {
+        mem::take(&mut self.hooks)
+    }
+
+    pub fn add_service(&mut self, service: Node) {
+        self.services.push(service);
+    }
+
+    /// For the stack of services.
+    pub fn take_services(&mut self) -> Vec<Node> {
+        mem::take(&mut self.services)
+    }
+
     /// For the registry.
     pub fn kinds(&self) -> Result<OwnKinds, ServeError> {
         match &self.mistake {
@@ -77,8 +100,7 @@ impl Additions {
     }
 
     /// The objects are there, and are served, when this returns.
-    pub async fn move_in(self, door: Arc<Door>, connector: MemoryConnector, keys: &[AuthKey]) -> Result<Residents, ServeError> {
-        let residents = Residents::new(&door);
+    pub async fn move_in(self, residents: &Residents, connector: MemoryConnector, keys: &[AuthKey]) -> Result<(), ServeError> {
         let mut names = BTreeSet::new();
         if let Some((twice, _)) = self.objects.iter().find(|(name, _)| !names.insert(name)) {
             return Err(refused(twice, "two objects are registered under this name"));
@@ -94,7 +116,7 @@ impl Additions {
             };
             residents.house(&name, service, made).await.map_err(|problem| refused(&name, problem))?;
         }
-        Ok(residents)
+        Ok(())
     }
 }
 
@@ -122,7 +144,8 @@ pub struct Residents {
 }
 
 impl Residents {
-    fn new(door: &Arc<Door>) -> Residents {
+    /// Nobody yet.
+    pub fn new(door: &Arc<Door>) -> Residents {
         Residents { inside: Arc::new(Inside::new(door)), servings: TaskTracker::new(), gone: CancellationToken::new() }
     }
 

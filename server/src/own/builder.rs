@@ -1,9 +1,14 @@
-//! A broker that is put together in a program: configuration, keys, objects and kinds of the program's own.
+//! A broker that is put together in a program: configuration, keys, objects, kinds and services of the program's own.
 
 use super::{Additions, Factory, Kind};
-use crate::{Broker, ServeError, broker, config::Config};
+use crate::{
+    Broker, ServeError, broker,
+    config::Config,
+    lifecycle::{self, Node},
+};
 use bursar::object::IntoService;
 use bursar_proto::AuthKey;
+use std::sync::Arc;
 
 /// What a broker is to be, before it starts. See [`Broker::builder`].
 ///
@@ -37,9 +42,9 @@ use bursar_proto::AuthKey;
 #[derive(Default)]
 #[must_use = "nothing happens before start or serve"]
 pub struct Builder {
-    config: Config,
+    pub(super) config: Config,
     keys: Vec<AuthKey>,
-    additions: Additions,
+    pub(super) additions: Additions,
 }
 
 impl Builder {
@@ -76,24 +81,57 @@ impl Builder {
         self
     }
 
+    /// A service of the program's own, on top of the broker: with all it depends on it starts when the broker can be reached and its objects
+    /// are served, and has stopped before clients are told that the broker goes. Several are started side by side. When one fails, the
+    /// broker stops; by [`lifecycle::Context::request_stop`] it can ask for that.
+    ///
+    /// ```
+    /// use bursar_server::{Broker, lifecycle::{Context, Outcome, Service}};
+    /// use std::sync::Arc;
+    ///
+    /// struct Cleaner;
+    ///
+    /// impl Service for Cleaner {
+    ///     async fn start(self: Arc<Self>, context: Context) -> Outcome {
+    ///         context.add_task("sweep", async { std::future::pending().await });
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # async fn serve() -> Result<(), bursar_server::ServeError> {
+    /// Broker::builder().service(&Arc::new(Cleaner)).serve().await
+    /// # }
+    /// ```
+    pub fn service<S: lifecycle::Service>(mut self, service: &Arc<S>) -> Builder {
+        self.additions.add_service(Node::from(service));
+        self
+    }
+
     /// Starts the broker on the current runtime: it listens, and its objects are served, when this returns. Without an address it can be
     /// reached from within the process only ([`Broker::connector`]).
     pub async fn start(self) -> Result<Broker, ServeError> {
-        let Builder { config, keys: mut own, additions } = self;
-        let mut keys = broker::read_keys(&config)?;
-        keys.append(&mut own);
-        Broker::start_with(config, keys, additions).await
+        let keys = self.all_keys()?;
+        Broker::start_with(self.config, keys, self.additions).await
     }
 
     /// Runs the broker until SIGTERM or ctrl-c; a second signal stops it at once. Where no address or key was said, it takes those that
     /// `bursar serve` takes, and that clients look for: in the runtime directory.
+    ///
+    /// An error: it could not be started, or something of it failed. That it was told to stop is none. Under systemd the program may be a
+    /// unit with `Type=notify`.
     pub async fn serve(mut self) -> Result<(), ServeError> {
-        broker::fill(&mut self.config, self.keys.is_empty())?;
-        broker::serve_until_signal(self.start(), |addresses| {
+        broker::fill(&mut self.config, true, self.keys.is_empty())?;
+        let keys = self.all_keys()?;
+        broker::serve_with(self.config, keys, self.additions, Vec::new(), |addresses| {
             for address in addresses {
                 tracing::info!(%address, "listening");
             }
         })
         .await
+    }
+
+    /// Those of the configuration first.
+    fn all_keys(&self) -> Result<Vec<AuthKey>, ServeError> {
+        Ok([broker::read_keys(&self.config)?, self.keys.clone()].concat())
     }
 }

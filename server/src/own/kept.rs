@@ -218,8 +218,8 @@ impl<K: kind::Kind> Kind for Kept<K> {
         guarded(written).and_then(|written| written).unwrap_or_else(|why| vec![Change::broken(why)])
     }
 
-    fn departed(&self, session: SessionId, how: Departure, now: Moment) -> Option<Change<K::Change>> {
-        self.unasked(|state| state.departed(session, how, now))
+    fn departed(&self, session: SessionId, how: Departure, why: &str, now: Moment) -> Option<Change<K::Change>> {
+        self.unasked(|state| state.departed(session, how, why, now))
     }
 
     fn unheard(&self, caller: SessionId, reply: &Reply, now: Moment) -> Option<Change<K::Change>> {

@@ -81,8 +81,8 @@ pub trait Kind: Default + Send + 'static {
         Waits::Together
     }
 
-    /// A session ended that called the object: what it held is given back.
-    fn departed(&self, _session: SessionId, _how: Departure, _now: Moment) -> Option<Self::Change> {
+    /// A session ended that called the object, and so it came to that, in words for people: what it held is given back.
+    fn departed(&self, _session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Self::Change> {
         None
     }
 

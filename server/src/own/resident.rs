@@ -371,9 +371,13 @@ impl Hosted for Resident {
         self.behind.host.unheard(caller, reply);
     }
 
-    fn depart(&self, session: SessionId, how: Departure) {
+    fn held(&self, session: SessionId) -> Option<String> {
+        self.behind.host.held(session)
+    }
+
+    fn depart(&self, session: SessionId, how: Departure, why: &str) {
         self.end_all(|caller| caller == session, &ended());
-        self.behind.host.depart(session, how);
+        self.behind.host.depart(session, how, why);
     }
 
     fn wake(&self) {

@@ -145,7 +145,7 @@ impl Kind for Desks {
         if method == "take_in_turn" { Waits::InTurn } else { Waits::Together }
     }
 
-    fn departed(&self, session: SessionId, _how: Departure, _now: Moment) -> Option<Change> {
+    fn departed(&self, session: SessionId, _how: Departure, _why: &str, _now: Moment) -> Option<Change> {
         let own = self.taken.iter().filter(|(_, taken)| taken.session == session.0);
         let own: Vec<u64> = own.map(|(desk, _)| *desk).collect();
         (!own.is_empty()).then_some(Change::Left(own))

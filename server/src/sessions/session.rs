@@ -45,6 +45,8 @@ pub struct Caller {
     pub process: v1::Process,
     /// Where it came from.
     pub peer: String,
+    /// It came by a Unix socket from the broker's own user, or from within the broker's process.
+    pub is_own_user: bool,
 }
 
 /// What carries a session: a connection, as far as a session knows it.
@@ -53,6 +55,15 @@ pub trait Link: Send + Sync {
     fn id(&self) -> u64;
     /// When anything was last heard over it.
     fn last_heard(&self) -> Moment;
+}
+
+/// The process from which a session comes, as far as a witness knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The run of a worker to which it belongs.
+    pub run: u64,
+    /// Its number.
+    pub pid: u32,
 }
 
 /// One session.
@@ -80,6 +91,7 @@ struct State {
     link: Option<Arc<dyn Link>>,
     /// The connection that carries it, or carried it last.
     last_link: u64,
+    origin: Option<Origin>,
     last_heard: Moment,
     last_sequence: u64,
     calls: BTreeMap<u64, Call>,
@@ -208,6 +220,25 @@ impl Session {
     /// Whether this connection carries it, or carried it last before it was suspended.
     pub fn was_last_on(&self, link: &dyn Link) -> bool {
         !self.has_ended() && self.state.lock().last_link == link.id()
+    }
+
+    /// It is carried by a connection to this process; `None`: nobody knows it.
+    pub fn came_from(&self, origin: Option<Origin>) {
+        self.state.lock().origin = origin;
+    }
+
+    /// The process that carries it, or carried it last, where a witness knows it.
+    pub fn origin(&self) -> Option<Origin> {
+        self.state.lock().origin
+    }
+
+    /// What it holds, in words: `2 items of jobs`.
+    pub fn held(&self) -> Vec<String> {
+        let touched: Vec<_> = self.state.lock().touched.values().filter_map(Weak::upgrade).collect();
+        let held = touched.iter().filter_map(|host| host.held(self.id).map(|what| format!("{what} of {}", host.name())));
+        let mut held: Vec<String> = held.collect();
+        held.sort_unstable();
+        held
     }
 
     /// Unary calls of this connection use it.
@@ -373,13 +404,13 @@ impl Session {
     }
 
     /// Ends the session, once: false if it had ended before. What it held is given back before this returns.
-    pub fn end(&self, how: Departure, fault: &Fault) -> bool {
+    pub fn end(&self, how: Departure, reason: &str) -> bool {
         if self.ended.swap(true, Ordering::SeqCst) {
             return false;
         }
         let mut state = self.state.lock();
         state.side = None;
-        state.farewell = Some(fault.clone());
+        state.farewell = Some(Fault::SessionEnded { reason: reason.to_owned() });
         state.wake();
         let touched = std::mem::take(&mut state.touched);
         let calls = std::mem::take(&mut state.calls);
@@ -393,7 +424,7 @@ impl Session {
             }
         }
         for host in touched.into_values().filter_map(|host| host.upgrade()) {
-            host.depart(self.id, how);
+            host.depart(self.id, how, reason);
         }
         true
     }

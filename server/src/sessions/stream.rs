@@ -93,6 +93,7 @@ impl SessionStream {
         }
         let epoch = session.attach(connection.clone(), is_resumed.then_some(&open.unheard), table.clock.now());
         connection.carries(&session, open.process.as_ref());
+        table.attribute(&session, &connection);
         let opened = v1::Opened {
             session_id: session.id.0,
             token: session.token.to_vec().into(),
@@ -271,7 +272,8 @@ impl Caller {
         let v1::Process { pid, start_ticks, boot_id, pid_namespace, host } = open.process.clone().unwrap_or_default();
         let [boot_id, pid_namespace, host] = [boot_id, pid_namespace, host].map(shortened);
         let process = v1::Process { pid, start_ticks, boot_id, pid_namespace, host };
-        Caller { label: shortened(open.label.clone()), process, peer: connection.peer.to_string() }
+        let (peer, is_own_user) = (connection.peer.to_string(), connection.peer.is_own_user());
+        Caller { label: shortened(open.label.clone()), process, peer, is_own_user }
     }
 }
 

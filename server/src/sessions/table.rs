@@ -1,6 +1,9 @@
 //! All sessions: opening, resuming, ending, and noticing silence.
 
-use super::session::{Begin, Caller, Session};
+use super::{
+    session::{Begin, Caller, Origin, Session},
+    witness::Witness,
+};
 use crate::{
     clock::Clock,
     objects::{
@@ -17,8 +20,9 @@ use bursar_proto::{
     v1::{self, call, registry as pb, server_entry},
 };
 use dashmap::DashMap;
+use futures_util::future::join_all;
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -30,6 +34,14 @@ const STALL_MS: u64 = 1_000;
 const SESSIONS_MAX: usize = 16_384;
 /// Sessions in one reply of `Status`.
 const SHOWN_MAX: usize = 1000;
+
+/// How long the end of a session waits for the words of a witness. A lock must not be kept from its next holder for much longer than it
+/// takes to notice a death; who has started a process knows of its end within milliseconds.
+const TESTIMONY_WITHIN: Duration = Duration::from_millis(250);
+/// Bytes of such words that are kept: as many as of any other reason.
+const WORDS_BYTES_MAX: usize = 1 << 10;
+/// So many of them from the front, where the cause stands; the rest are the last of its last words.
+const CAUSE_BYTES_MAX: usize = 256;
 
 /// What a broker is configured to give its sessions.
 #[derive(Clone, Debug)]
@@ -58,15 +70,46 @@ pub struct Table {
     settings: Settings,
     /// Open connections, for `Status`.
     pub connections: Arc<std::sync::atomic::AtomicUsize>,
+    witness: OnceLock<Arc<dyn Witness>>,
 }
 
 impl Table {
     /// No sessions.
     pub fn new(door: Arc<Door>, clock: Clock, settings: Settings) -> Arc<Table> {
-        let table = Arc::new(Table { sessions: DashMap::new(), door, clock, settings, connections: Arc::default() });
+        let table = Arc::new(Table {
+            sessions: DashMap::new(),
+            door,
+            clock,
+            settings,
+            connections: Arc::default(),
+            witness: OnceLock::new(),
+        });
         let callers: Weak<Table> = Arc::downgrade(&table);
         table.door.registry().world().directory.ask(callers);
         table
+    }
+
+    /// From now on this one is asked whence sessions come, and how their processes ended. The first one stays.
+    pub fn set_witness(&self, witness: Arc<dyn Witness>) {
+        _ = self.witness.set(witness);
+    }
+
+    /// The sessions that come from a run of a worker.
+    pub fn sessions_of_run(&self, run: u64) -> Vec<u64> {
+        let is_of_run = |session: &Session| session.origin().is_some_and(|origin| origin.run == run);
+        self.sessions.iter().filter(|session| is_of_run(session)).map(|session| session.id.0).collect()
+    }
+
+    /// This connection carries the session from now on: notes of which run its process is, if anybody knows.
+    pub(super) fn attribute(&self, session: &Session, connection: &Connection) {
+        if let Some(witness) = self.witness.get() {
+            let origin = |pid| Some(Origin { run: witness.run_of(pid)?, pid });
+            session.came_from(connection.pid().and_then(origin));
+        }
+    }
+
+    fn attributed(&self, session: &Session) -> Option<(&Arc<dyn Witness>, Origin)> {
+        self.witness.get().zip(session.origin())
     }
 
     /// The limits as `Opened` says them.
@@ -103,8 +146,11 @@ impl Table {
     /// The session of one connection's unary calls. Silence does not end it: nobody beats for a client that works on an item
     /// between two calls. It ends with its connection, which keepalive closes when the peer does not answer any more.
     pub(super) fn open_unary(&self, connection: &Connection) -> Arc<Session> {
-        let caller = Caller { peer: connection.peer.to_string(), label: "unary calls".into(), ..Caller::default() };
-        self.add(caller, u64::MAX)
+        let (peer, is_own_user) = (connection.peer.to_string(), connection.peer.is_own_user());
+        let caller = Caller { peer, is_own_user, label: "unary calls".into(), ..Caller::default() };
+        let session = self.add(caller, u64::MAX);
+        self.attribute(&session, connection);
+        session
     }
 
     fn add(&self, caller: Caller, ttl_ms: u64) -> Arc<Session> {
@@ -132,11 +178,15 @@ impl Table {
 
     /// Ends a session: its waits are cancelled, what it held is given back.
     pub fn end(&self, session: &Session, how: Departure, reason: &str) {
-        if session.end(how, &Fault::SessionEnded { reason: reason.to_owned() }) {
+        let witness = self.attributed(session).map(|(witness, origin)| (witness, origin.run, session.held()));
+        if session.end(how, reason) {
             self.door.registry().departed(session.id);
             // Last: who does not see the session in `Status` any more finds everything given back.
             self.sessions.remove(&session.id);
             tracing::debug!(session = session.id.0, label = session.caller.label, reason, "session ended");
+            if let Some((witness, run, held)) = witness.filter(|(.., held)| !held.is_empty()) {
+                witness.returned(run, held);
+            }
         }
     }
 
@@ -147,10 +197,35 @@ impl Table {
         }
     }
 
-    /// The process at the other end of this connection is no more.
-    pub fn process_exited(&self, connection: &Connection) {
-        for session in connection.sessions().iter().filter(|session| session.was_last_on(connection)) {
-            self.end(session, Departure::Lost, "its process exited");
+    /// The process at the other end of this connection is no more: its sessions end, those whose process a witness knows with its words.
+    pub async fn process_exited(&self, connection: &Connection) {
+        let end = async |session: &Session| {
+            let words = self.last_words(session, std::future::ready(())).await;
+            // It may have been resumed by another process meanwhile.
+            if session.was_last_on(connection) {
+                self.end(session, Departure::Lost, words.as_deref().unwrap_or("its process exited"));
+            }
+        };
+        let sessions = connection.sessions();
+        join_all(sessions.iter().filter(|session| session.was_last_on(connection)).map(|session| end(session))).await;
+    }
+
+    /// The connection of these unary calls is gone. Most often its process goes with it, whose exit is seen a moment later.
+    pub async fn connection_closed(&self, session: &Session, exit: impl Future<Output = ()>) {
+        let words = self.last_words(session, exit).await;
+        self.end(session, Departure::Lost, words.as_deref().unwrap_or("its connection closed"));
+    }
+
+    /// What a witness says of the end of the session's process. Ready at once if there is none.
+    async fn last_words(&self, session: &Session, exit: impl Future<Output = ()>) -> Option<String> {
+        let (witness, Origin { run, pid }) = self.attributed(session)?;
+        let testimony = async {
+            exit.await;
+            witness.testimony(run, pid).await
+        };
+        tokio::select! {
+            words = testimony => words.map(shortened),
+            () = self.clock.sleep(TESTIMONY_WITHIN) => None,
         }
     }
 
@@ -223,6 +298,11 @@ impl Table {
         }
     }
 
+    /// Whether a session comes from the broker's own user on its host, as the kernel says.
+    pub fn is_of_own_user(&self, session: u64) -> bool {
+        self.sessions.get(&SessionId(session)).is_some_and(|session| session.caller.is_own_user)
+    }
+
     /// How many sessions there are.
     pub fn count(&self) -> usize {
         self.sessions.len()
@@ -267,7 +347,7 @@ impl Table {
 impl Callers for Table {
     fn party(&self, session: SessionId) -> Option<pb::Party> {
         let session = self.sessions.get(&session).map(|entry| entry.value().clone())?;
-        let Caller { label, process, peer } = &session.caller;
+        let Caller { label, process, peer, is_own_user: _ } = &session.caller;
         let label = if process.pid == 0 { format!("{label} from {peer}") } else { label.clone() };
         Some(pb::Party { session: session.id.0, label, pid: process.pid, host: process.host.clone() })
     }
@@ -277,6 +357,25 @@ impl Callers for Table {
     }
 }
 
+/// Leaves out the middle of what is too long: in front stands the cause, and at the end the last of what it wrote.
+fn shortened(words: String) -> String {
+    const LEFT_OUT: &str = " ... ";
+    if words.len() <= WORDS_BYTES_MAX {
+        return words;
+    }
+    let (mut front, mut back) = (CAUSE_BYTES_MAX, words.len() - (WORDS_BYTES_MAX - CAUSE_BYTES_MAX - LEFT_OUT.len()));
+    while !words.is_char_boundary(front) {
+        front -= 1;
+    }
+    while !words.is_char_boundary(back) {
+        back += 1;
+    }
+    format!("{}{LEFT_OUT}{}", &words[..front], &words[back..])
+}
+
 fn is_silent(session: &Session, now: Moment) -> bool {
     now.ms_since(session.last_heard()) > session.ttl_ms
 }
+
+#[cfg(test)]
+mod tests;

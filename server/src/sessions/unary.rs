@@ -230,6 +230,8 @@ verbs!(queue Queue {}:
     peek Peek PeekRequest PeekReply,
     purge Purge PurgeRequest PurgeReply,
     pause Pause PauseRequest PauseReply,
+    cancel Cancel CancelRequest CancelReply,
+    cancelling Cancelling CancellingRequest CancellingReply,
 );
 
 verbs!(kv Kv {

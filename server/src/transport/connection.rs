@@ -41,6 +41,15 @@ impl Peer {
     pub fn is_unix(&self) -> bool {
         matches!(self, Peer::Unix { .. })
     }
+
+    /// Whether it is a process of this one's user on this host, by the kernel's word.
+    pub fn is_own_user(&self) -> bool {
+        match self {
+            Peer::Unix { uid, .. } => *uid == rustix::process::geteuid().as_raw(),
+            Peer::Tcp(_) => false,
+            Peer::Memory => true,
+        }
+    }
 }
 
 impl fmt::Display for Peer {
@@ -123,7 +132,7 @@ impl Implicit {
 }
 
 impl Connection {
-    pub(super) fn new(id: u64, peer: Peer, clock: Clock, budget: Arc<PartialBytes>) -> Connection {
+    pub(crate) fn new(id: u64, peer: Peer, clock: Clock, budget: Arc<PartialBytes>) -> Connection {
         let process = match peer {
             Peer::Unix { pid: Some(pid), .. } => ProcessWatch::of_peer(pid).map(Arc::new),
             _ => None,
@@ -276,6 +285,11 @@ impl Connection {
                 None => self.process_known.notified().await,
             }
         }
+    }
+
+    /// The process at the other end, which is on this host: the kernel's word, or a claim that holds. `None`: it cannot be seen.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.lock().as_ref().map(|watch| watch.pid)
     }
 
     pub(super) fn sees_process(&self) -> bool {

@@ -52,19 +52,22 @@ pub enum BindError {
          listen on loopback and tunnel, or accept it with --insecure-tcp"
     )]
     InsecureTcp { address: Address },
+    #[error("the inherited descriptor {descriptor} cannot be listened on: {problem}")]
+    Inherited { descriptor: usize, problem: String },
 }
 
 /// A bound address.
 #[derive(Debug)]
 pub enum Listener {
-    /// Unix socket, mode 0600. The lock beside it says that its broker lives.
+    /// Unix socket.
     Unix {
         /// The socket.
         listener: UnixListener,
         /// Where it is.
         path: PathBuf,
-        /// Held as long as the listener.
-        lock: File,
+        /// The lock beside a socket that was bound here, with mode 0600: it says that its broker lives. None: the socket was inherited,
+        /// and is its maker's to remove.
+        lock: Option<File>,
     },
     /// TCP.
     Tcp(TcpListener),
@@ -117,7 +120,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Listener::Unix { path, .. } = self {
+        if let Listener::Unix { path, lock: Some(_), .. } = self {
             // Under the lock, which is let go after this.
             let _ = std::fs::remove_file(path);
         }
@@ -147,7 +150,7 @@ fn bind_unix(address: &Address, path: &Path) -> Result<Listener, BindError> {
     let socket = bind_and_listen(&hidden).map_err(failed)?;
     std::fs::rename(&hidden, path).map_err(failed)?;
     let listener = UnixListener::from_std(socket).map_err(failed)?;
-    Ok(Listener::Unix { listener, path: path.to_owned(), lock })
+    Ok(Listener::Unix { listener, path: path.to_owned(), lock: Some(lock) })
 }
 
 /// The same name with one more extension.
@@ -188,9 +191,7 @@ async fn bind_tcp(address: &Address, host: &str, port: u16, insecure_tcp: bool) 
     let failed = |source| BindError::Io { address: address.clone(), source };
     let candidates: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await.map_err(failed)?.collect();
     let candidate = *candidates.first().ok_or_else(|| failed(io::Error::other("the host has no address")))?;
-    if !candidate.ip().to_canonical().is_loopback() && !insecure_tcp {
-        return Err(BindError::InsecureTcp { address: address.clone() });
-    }
+    check_reach(address, candidate, insecure_tcp)?;
     let socket = match candidate {
         SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
         SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
@@ -199,6 +200,14 @@ async fn bind_tcp(address: &Address, host: &str, port: u16, insecure_tcp: bool) 
     socket.set_reuseaddr(true).map_err(failed)?;
     socket.bind(candidate).map_err(failed)?;
     socket.listen(BACKLOG).map(Listener::Tcp).map_err(failed)
+}
+
+/// Beyond loopback only if that was said.
+pub(super) fn check_reach(address: &Address, socket: SocketAddr, insecure_tcp: bool) -> Result<(), BindError> {
+    match insecure_tcp || socket.ip().to_canonical().is_loopback() {
+        true => Ok(()),
+        false => Err(BindError::InsecureTcp { address: address.clone() }),
+    }
 }
 
 #[cfg(test)]

@@ -11,18 +11,20 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// Sees one process exit.
 #[derive(Debug)]
 pub struct ProcessWatch {
+    /// Which one.
+    pub pid: u32,
     pidfd: AsyncFd<OwnedFd>,
 }
 
 impl ProcessWatch {
     /// The process that the kernel names as a socket's peer. `None`: it cannot be watched.
     pub fn of_peer(pid: u32) -> Option<ProcessWatch> {
-        let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let process = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        let pidfd = pidfd_open(process, PidfdFlags::empty()).ok()?;
         // Its successor is `unsafe` for the sake of types that lie about their descriptor; an `OwnedFd` does not.
         #[allow(deprecated)]
         let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE).ok()?;
-        Some(ProcessWatch { pidfd })
+        Some(ProcessWatch { pid, pidfd })
     }
 
     /// The process that a client on a loopback address claims to be, if the claim is of this host and holds.

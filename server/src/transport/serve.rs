@@ -10,7 +10,6 @@ use super::{Connection, Listener, PartialBytes, Peer, Stream, heard::Heard, list
 use crate::{
     auth::{Gate, Keyring},
     clock::Clock,
-    objects::kind::Departure,
     sessions::Table,
 };
 use hyper::server::conn::http2;
@@ -72,7 +71,7 @@ pub struct Server {
     pub clock: Clock,
     /// Budget of partly received messages.
     pub partial: Arc<PartialBytes>,
-    /// No more connections are accepted.
+    /// Connections are to end when they have answered what they were asked.
     pub stopping: CancellationToken,
     /// Connections are cut.
     pub stopped: CancellationToken,
@@ -108,13 +107,13 @@ impl Server {
         })
     }
 
-    /// Accepts connections until the broker stops.
-    pub async fn accept(self: Arc<Server>, mut listener: Listener) {
+    /// Accepts connections until it is told to stop.
+    pub async fn accept(self: Arc<Server>, mut listener: Listener, until: CancellationToken) {
         let mut failures = 0;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.stopping.cancelled() => return,
+                () = until.cancelled() => return,
             };
             match accepted {
                 Ok((accepted, peer)) => {
@@ -242,19 +241,26 @@ impl Server {
 
     /// The connection is gone. What only it could use ends; what may be resumed waits, unless its process is seen to exit.
     async fn after(&self, connection: &Arc<Connection>) {
-        if let Some(implicit) = connection.end_implicit() {
-            self.table.end(&implicit, Departure::Lost, "its connection closed");
-        }
+        let unary = async {
+            if let Some(implicit) = connection.end_implicit() {
+                self.table.connection_closed(&implicit, connection.process_exit()).await;
+            }
+        };
+        tokio::join!(unary, self.linger(connection));
+    }
+
+    /// Watches the process of what may be resumed.
+    async fn linger(&self, connection: &Connection) {
         if !connection.sees_process() {
             return;
         }
         let resumed_or_ended = async {
-            while connection.sessions().iter().any(|session| session.was_last_on(&**connection)) {
+            while connection.sessions().iter().any(|session| session.was_last_on(connection)) {
                 self.clock.sleep(Duration::from_millis(500)).await;
             }
         };
         tokio::select! {
-            () = connection.process_exit() => self.table.process_exited(connection),
+            () = connection.process_exit() => self.table.process_exited(connection).await,
             () = resumed_or_ended => {}
             () = self.stopping.cancelled() => {}
         }

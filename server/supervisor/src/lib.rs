@@ -12,6 +12,7 @@
 //!   the newest one wins.
 //! - [`Program::start`] starts and the [`Tree`] that comes back kills: the whole of it, also what has daemonised, called `setsid` or
 //!   forked twice, and also when the supervisor or the process between is killed. Every [`Exit`] is told with its cause.
+//! - [`Program::run`] runs a command once. [`tree_of`] tells who belongs to a tree.
 //! - A [`Process`] is the two together: a command that is kept running in a number of workers.
 //! - [`output`] keeps what workers write, and never lets them wait for it.
 //!
@@ -25,9 +26,11 @@ pub mod output;
 pub mod plan;
 mod policy;
 mod process;
+mod run;
 mod spawn;
 
 pub use exit::{Exit, signal_name};
 pub use policy::{Backoff, Budget, Policy, Restart, Spent, Stop};
-pub use process::{Host, Notice, Outputs, Process, Worker};
-pub use spawn::{Event, Program, Tree, enter};
+pub use process::{Host, Notice, Outputs, Process, States, Worker};
+pub use run::Ended;
+pub use spawn::{Event, Program, Tree, enter, tree, tree_of};

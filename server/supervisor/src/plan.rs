@@ -20,6 +20,7 @@ mod place;
 
 use crate::{Exit, Policy, Spent};
 use place::{GivenUp, Phase, Place, Running, WhyStopped};
+use std::ops::Range;
 
 /// Milliseconds on a time line that does not go back.
 pub type Moment = u64;
@@ -45,6 +46,8 @@ pub enum Wish {
     Scale(u32),
     /// A signal to each of them, by number.
     Signal(i32),
+    /// A signal to one of them: which, and its number.
+    SignalOne(u32, i32),
 }
 
 /// What happens.
@@ -58,6 +61,10 @@ pub enum Input {
     Ready(Run),
     /// Its check says that it does not work.
     Unhealthy(Run),
+    /// It is to go, which is not its failure: if its worker is wanted, another comes at once when nothing of it is left.
+    End(Run),
+    /// From now on workers are kept so.
+    Policy(Policy),
     /// Its own process ended, or could not be started.
     Exited(Run, Exit),
     /// Nothing of it is left. Comes once for each run, at its end.
@@ -178,7 +185,9 @@ impl Plan {
             Input::Started(run) if self.policy.ready_ms.is_none() => self.ready(now, run),
             Input::Started(_) | Input::Time => {}
             Input::Ready(run) => self.ready(now, run),
-            Input::Unhealthy(run) => self.unhealthy(now, run),
+            Input::Unhealthy(run) => self.end(now, run, WhyStopped::Failure),
+            Input::End(run) => self.end(now, run, WhyStopped::Wish),
+            Input::Policy(policy) => self.policy = policy,
             Input::Exited(run, exit) => self.exited(run, exit),
             Input::Gone(run) => self.gone(now, run, chance),
         }
@@ -215,6 +224,11 @@ impl Plan {
         self.is_wanted
     }
 
+    /// Whether a restart was wished, and has not ended yet.
+    pub fn is_restarting(&self) -> bool {
+        self.owes_report || self.restart.is_some()
+    }
+
     fn wish(&mut self, wish: Wish) {
         match wish {
             Wish::Start => self.want(),
@@ -236,11 +250,17 @@ impl Plan {
                 }
             }
             Wish::Scale(workers) => self.workers = workers,
-            Wish::Signal(signal) => {
-                let runs = self.places.iter().flat_map(|place| &place.runs).filter(|running| running.phase != Phase::Killed);
-                self.actions.extend(runs.map(|running| Action::Signal(running.id, signal)));
+            Wish::Signal(signal) => self.signal(0..self.places.len(), signal),
+            Wish::SignalOne(worker, signal) => {
+                let at = worker as usize;
+                self.signal(at.min(self.places.len())..(at + 1).min(self.places.len()), signal);
             }
         }
+    }
+
+    fn signal(&mut self, places: Range<usize>, signal: i32) {
+        let runs = self.places[places].iter().flat_map(|place| &place.runs).filter(|running| running.phase != Phase::Killed);
+        self.actions.extend(runs.map(|running| Action::Signal(running.id, signal)));
     }
 
     fn want(&mut self) {
@@ -273,10 +293,10 @@ impl Plan {
         }
     }
 
-    fn unhealthy(&mut self, now: Moment, run: Run) {
+    fn end(&mut self, now: Moment, run: Run, why: WhyStopped) {
         let stop = self.policy.stop;
         if let Some((_, running)) = self.find(run) {
-            let action = running.stop(now, &stop, WhyStopped::Failure);
+            let action = running.stop(now, &stop, why);
             self.actions.extend(action);
         }
     }
@@ -303,10 +323,10 @@ impl Plan {
         // Nobody heard how it ended; but it has.
         let why = running.why_stopped.unwrap_or(WhyStopped::Ended { failed: true });
         let works_on = place.runs.iter().any(Running::is_live);
+        self.give_up_restart(at, &running);
         if why == WhyStopped::Wish {
             return;
         }
-        self.give_up_restart(at, &running);
         if self.wants(at) && !works_on {
             self.again(now, at, &running, why != WhyStopped::Ended { failed: false }, chance);
         }

@@ -11,15 +11,10 @@ use crate::{
     plan::{Action, Input, Moment, Plan, Report, Run, State, Wish},
 };
 use parking_lot::Mutex;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     process::{ChildStderr, ChildStdout},
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep_until, timeout},
 };
@@ -30,16 +25,19 @@ const WAITING_MAX: usize = 64;
 /// How much is kept of each output of a worker, for who looks and for its last words.
 const OUTPUT_BYTES: usize = 256 << 10;
 
-/// How many lines of stderr are told when a worker has ended.
+/// How many lines of stderr are told when a worker has ended, and how much of each: what a traceback needs. They are kept with what
+/// happened, and told with every item that comes back.
 const LAST_LINES: usize = 20;
+const LAST_LINE_CHARS: usize = 200;
 
 /// How long one waits for the end of the outputs when nothing of a tree is left. They end at once, unless somebody else has them open.
 const OUTPUT_END: Duration = Duration::from_millis(100);
 
 /// What a process needs of who keeps it. All of it is called in the process's task, and must not wait.
 pub trait Host: Send + 'static {
-    /// What is to be run in this place. Asked for each run, so that each may have an environment of its own.
-    fn program(&mut self, worker: u32, run: Run) -> Program;
+    /// What is to be run in this place. Asked for each run, so that each may have an environment of its own. An error, in words, is
+    /// how that run ends: as a command that cannot be run.
+    fn program(&mut self, worker: u32, run: Run) -> Result<Program, String>;
 
     /// Where the output of this place goes, besides memory.
     fn log(&mut self, worker: u32) -> Option<Arc<LogFile>> {
@@ -63,6 +61,12 @@ pub trait Host: Send + 'static {
 #[allow(missing_docs)]
 pub enum Notice {
     Report(Report),
+    /// There is a keeper that starts its command; all that comes of it descends from this process.
+    Spawned {
+        worker: u32,
+        run: Run,
+        keeper: u32,
+    },
     /// Its command runs.
     Started {
         worker: u32,
@@ -86,6 +90,15 @@ pub struct Worker {
     pub pid: Option<u32>,
 }
 
+/// All workers, for who looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct States {
+    /// By their numbers.
+    pub workers: Vec<Worker>,
+    /// A restart was wished, and has not ended yet.
+    pub is_restarting: bool,
+}
+
 /// What a worker writes, over all its runs.
 #[derive(Clone, Debug)]
 pub struct Outputs {
@@ -103,9 +116,9 @@ pub struct Outputs {
 /// struct Sleepers;
 ///
 /// impl Host for Sleepers {
-///     fn program(&mut self, worker: u32, _: Run) -> Program {
+///     fn program(&mut self, worker: u32, _: Run) -> Result<Program, String> {
 ///         let number = ("WORKER".into(), worker.to_string().into());
-///         Program { environment: vec![number], ..Program::new("sleep", ["1000"]) }
+///         Ok(Program { environment: vec![number], ..Program::new("sleep", ["1000"]) })
 ///     }
 /// }
 ///
@@ -122,8 +135,8 @@ pub struct Outputs {
 /// ```
 #[derive(Debug)]
 pub struct Process {
-    inputs: mpsc::Sender<Input>,
-    workers: watch::Receiver<Vec<Worker>>,
+    inputs: mpsc::Sender<Asked>,
+    states: watch::Receiver<States>,
     outputs: Arc<Mutex<Vec<Outputs>>>,
     actor: AbortHandle,
 }
@@ -133,7 +146,7 @@ impl Process {
     pub fn start(policy: Policy, workers: u32, is_wanted: bool, host: impl Host) -> Process {
         let (inputs, wishes) = mpsc::channel(WAITING_MAX);
         let (events, heard) = mpsc::channel(WAITING_MAX);
-        let (states, seen) = watch::channel(Vec::new());
+        let (shown, states) = watch::channel(States::default());
         let outputs = Arc::<Mutex<Vec<Outputs>>>::default();
         let actor = Actor {
             plan: Plan::new(policy, workers, is_wanted),
@@ -144,33 +157,41 @@ impl Process {
             tasks: JoinSet::new(),
             outputs: outputs.clone(),
             events,
-            states,
+            states: shown,
         };
         let actor = tokio::spawn(actor.run(wishes, heard)).abort_handle();
-        Process { inputs, workers: seen, outputs, actor }
+        Process { inputs, states, outputs, actor }
     }
 
-    /// The newest wish wins. Returns when it is taken, which does not mean fulfilled.
+    /// The newest wish wins. Returns when it is taken, which does not mean fulfilled: but the states show what follows from it at once.
     pub async fn wish(&self, wish: Wish) {
         self.tell(Input::Wish(wish)).await;
     }
 
-    /// Somebody knows something of a run: that it is ready, or that it does not work.
+    /// Somebody knows something of a run: that it is ready, or that it does not work. Returns as [`Process::wish`] does.
     pub async fn tell(&self, input: Input) {
+        let (taken, is_taken) = oneshot::channel();
         // It listens as long as this is there.
-        let _ = self.inputs.send(input).await;
+        if self.inputs.send(Asked { input, taken }).await.is_ok() {
+            let _ = is_taken.await;
+        }
     }
 
     /// How the workers are now, by their numbers.
     pub fn workers(&self) -> Vec<Worker> {
-        self.workers.borrow().clone()
+        self.states.borrow().workers.clone()
+    }
+
+    /// How they are, to be waited for. It closes when this is dropped.
+    pub fn states(&self) -> watch::Receiver<States> {
+        self.states.clone()
     }
 
     /// Waits until the workers are as somebody wants to see them. Never, if they never are.
     pub async fn until(&self, is_so: impl FnMut(&Vec<Worker>) -> bool) {
         let mut is_so = is_so;
-        let mut workers = self.workers.clone();
-        if workers.wait_for(|workers| is_so(workers)).await.is_err() {
+        let mut states = self.states.clone();
+        if states.wait_for(|states| is_so(&states.workers)).await.is_err() {
             std::future::pending().await
         }
     }
@@ -210,7 +231,13 @@ struct Actor<H> {
     tasks: JoinSet<()>,
     outputs: Arc<Mutex<Vec<Outputs>>>,
     events: mpsc::Sender<Told>,
-    states: watch::Sender<Vec<Worker>>,
+    states: watch::Sender<States>,
+}
+
+/// What somebody tells the actor, and hears back when it is taken.
+struct Asked {
+    input: Input,
+    taken: oneshot::Sender<()>,
 }
 
 /// A run, as the actor knows it.
@@ -221,30 +248,44 @@ struct Attended {
     signals: Option<mpsc::Sender<i32>>,
 }
 
-/// A tree in its task.
+/// A run in its task.
 struct Attendance {
     run: Run,
-    tree: Tree,
     outputs: Outputs,
     log: Option<Arc<LogFile>>,
     signals: mpsc::Receiver<i32>,
+    events: mpsc::Sender<Told>,
 }
 
-/// What such a task tells: an event of its tree; with the last, the last lines of stderr.
+/// What such a task tells.
 struct Told {
     run: Run,
-    event: Event,
-    last_lines: Vec<String>,
+    what: What,
+}
+
+enum What {
+    /// It has a keeper.
+    Spawned(u32),
+    /// An event of its tree; with the last, the last lines of stderr.
+    Event(Event, Vec<String>),
 }
 
 impl<H: Host> Actor<H> {
-    async fn run(mut self, mut wishes: mpsc::Receiver<Input>, mut heard: mpsc::Receiver<Told>) {
+    async fn run(mut self, mut wishes: mpsc::Receiver<Asked>, mut heard: mpsc::Receiver<Told>) {
         self.apply(Input::Time);
         loop {
             let wake_at = self.plan.wake_at();
             let input = tokio::select! {
-                Some(input) = wishes.recv() => input,
-                Some(told) = heard.recv() => self.hear(told),
+                Some(Asked { input, taken }) = wishes.recv() => {
+                    self.apply(input);
+                    // Who asked may have gone.
+                    let _ = taken.send(());
+                    continue;
+                }
+                Some(told) = heard.recv() => match self.hear(told) {
+                    Some(input) => input,
+                    None => continue,
+                },
                 () = sleep_until(self.instant(wake_at.unwrap_or(0))), if wake_at.is_some() => Input::Time,
                 Some(_) = self.tasks.join_next() => continue,
             };
@@ -260,46 +301,42 @@ impl<H: Host> Actor<H> {
         self.start + Duration::from_millis(moment)
     }
 
-    fn hear(&mut self, Told { run, event, last_lines }: Told) -> Input {
+    fn hear(&mut self, Told { run, what }: Told) -> Option<Input> {
         let attended = self.runs.get_mut(&run).expect("a tree is heard until it is gone");
         let worker = attended.worker;
-        match event {
-            Event::Started { pid } => {
+        Some(match what {
+            What::Spawned(keeper) => {
+                self.host.notice(Notice::Spawned { worker, run, keeper });
+                return None;
+            }
+            What::Event(Event::Started { pid }, _) => {
                 attended.pid = Some(pid);
                 self.host.notice(Notice::Started { worker, run, pid });
                 Input::Started(run)
             }
-            Event::Exited(exit) => {
+            What::Event(Event::Exited(exit), _) => {
                 attended.pid = None;
                 Input::Exited(run, exit)
             }
-            Event::Gone => {
+            What::Event(Event::Gone, last_lines) => {
                 self.runs.remove(&run);
                 self.host.notice(Notice::Gone { worker, run, last_lines });
                 Input::Gone(run)
             }
-        }
+        })
     }
 
     fn apply(&mut self, input: Input) {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
-            let (now, chance) = (self.now(), self.random.f64());
-            for action in self.plan.step(now, input, chance) {
-                inputs.extend(self.carry_out(action));
-            }
+        let (now, chance) = (self.now(), self.random.f64());
+        for action in self.plan.step(now, input, chance) {
+            self.carry_out(action);
         }
         self.show();
     }
 
-    /// What comes of it at once.
-    fn carry_out(&mut self, action: Action) -> Vec<Input> {
+    fn carry_out(&mut self, action: Action) {
         match action {
-            Action::Spawn { worker, run } => {
-                if let Err(exit) = self.spawn(worker, run) {
-                    return vec![Input::Exited(run, exit), Input::Gone(run)];
-                }
-            }
+            Action::Spawn { worker, run } => self.spawn(worker, run),
             Action::Ask(run) => self.host.ask(run),
             Action::Signal(run, signal) => {
                 if let Some(signals) = self.runs.get(&run).and_then(|attended| attended.signals.as_ref()) {
@@ -314,19 +351,14 @@ impl<H: Host> Actor<H> {
             }
             Action::Report(report) => self.host.notice(Notice::Report(report)),
         }
-        Vec::new()
     }
 
-    fn spawn(&mut self, worker: u32, run: Run) -> Result<(), Exit> {
+    fn spawn(&mut self, worker: u32, run: Run) {
         let program = self.host.program(worker, run);
-        let started = program.start().map_err(|error| Exit::not_run(&program.command.to_string_lossy(), &error));
-        let (tree, stdout, stderr) = started?;
         let (signals, received) = mpsc::channel(WAITING_MAX);
         self.runs.insert(run, Attended { worker, pid: None, signals: Some(signals) });
-        let attendance =
-            Attendance { run, tree, outputs: self.outputs_of(worker), log: self.host.log(worker), signals: received };
-        self.tasks.spawn(attendance.run(stdout, stderr, self.events.clone()));
-        Ok(())
+        let (outputs, log, events) = (self.outputs_of(worker), self.host.log(worker), self.events.clone());
+        self.tasks.spawn(Attendance { run, outputs, log, signals: received, events }.run(program));
     }
 
     fn outputs_of(&self, worker: u32) -> Outputs {
@@ -339,12 +371,17 @@ impl<H: Host> Actor<H> {
     }
 
     fn show(&self) {
-        let states = self.plan.states().into_iter().zip(0..);
-        let pid = |worker| self.runs.values().rev().find(|attended| attended.worker == worker).and_then(|attended| attended.pid);
-        let workers: Vec<Worker> = states.map(|(state, worker)| Worker { state, pid: pid(worker) }).collect();
+        let mut workers: Vec<Worker> = self.plan.states().into_iter().map(|state| Worker { state, pid: None }).collect();
+        // In the order of their starts: the newest has the last word.
+        for Attended { worker, pid, .. } in self.runs.values() {
+            if let Some(worker) = workers.get_mut(*worker as usize) {
+                worker.pid = *pid;
+            }
+        }
+        let states = States { workers, is_restarting: self.plan.is_restarting() };
         self.states.send_if_modified(|shown| {
-            let is_other = *shown != workers;
-            *shown = workers;
+            let is_other = *shown != states;
+            *shown = states;
             is_other
         });
     }
@@ -360,9 +397,34 @@ impl<H> Drop for Actor<H> {
 }
 
 impl Attendance {
-    /// Until nothing is left of the tree. Passes signals on, reads the outputs, tells.
-    async fn run(self, from_stdout: ChildStdout, from_stderr: ChildStderr, events: mpsc::Sender<Told>) {
-        let Attendance { run, mut tree, outputs: Outputs { stdout, stderr }, log, mut signals } = self;
+    /// From its start until nothing is left of it.
+    async fn run(self, program: Result<Program, String>) {
+        let started = match program {
+            Ok(program) => program.start_aside().await,
+            Err(problem) => Err(Exit::NotRun(problem)),
+        };
+        match started {
+            Ok((tree, stdout, stderr)) => self.attend(tree, stdout, stderr).await,
+            Err(exit) => {
+                let _ = self.tell(What::Event(Event::Exited(exit), Vec::new())).await
+                    && self.tell(What::Event(Event::Gone, Vec::new())).await;
+            }
+        }
+    }
+
+    /// False: nobody listens, because the process was dropped. Its tree goes with this task.
+    async fn tell(&self, what: What) -> bool {
+        self.events.send(Told { run: self.run, what }).await.is_ok()
+    }
+
+    /// Passes signals on, reads the outputs, tells.
+    async fn attend(mut self, mut tree: Tree, from_stdout: ChildStdout, from_stderr: ChildStderr) {
+        if let Some(keeper) = tree.keeper()
+            && !self.tell(What::Spawned(keeper)).await
+        {
+            return;
+        }
+        let (run, log, Outputs { stdout, stderr }) = (self.run, self.log.clone(), self.outputs.clone());
         let said_before = stderr.written();
         let drained = async {
             let (stdout, stderr) =
@@ -375,7 +437,7 @@ impl Attendance {
         let (mut is_drained, mut is_killed) = (false, false);
         loop {
             let event = tokio::select! {
-                signal = signals.recv(), if !is_killed => {
+                signal = self.signals.recv(), if !is_killed => {
                     match signal {
                         Some(signal) => tree.signal(signal),
                         None => {
@@ -395,11 +457,39 @@ impl Attendance {
             if is_gone && !is_drained {
                 let _ = timeout(OUTPUT_END, &mut drained).await;
             }
-            let last_lines = if is_gone { stderr.last_lines(LAST_LINES, said_before) } else { Vec::new() };
-            // Nobody listens when the process was dropped; its tree goes with this task.
-            if events.send(Told { run, event, last_lines }).await.is_err() || is_gone {
+            let last_lines = if is_gone { last_words(&stderr, said_before) } else { Vec::new() };
+            if !self.tell(What::Event(event, last_lines)).await || is_gone {
                 return;
             }
         }
+    }
+}
+
+/// What was written to stderr at last. Of a line that is too long its end is left out.
+fn last_words(stderr: &Output, from: u64) -> Vec<String> {
+    let mut lines = stderr.last_lines(LAST_LINES, from);
+    for line in &mut lines {
+        if let Some((end, _)) = line.char_indices().nth(LAST_LINE_CHARS) {
+            line.truncate(end);
+            line.push('…');
+        }
+        line.shrink_to_fit();
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Workers that crashed with a line of hundreds of kilobytes made the supervisor grow by that with each crash.
+    #[tokio::test]
+    async fn last_words_are_short_however_long_the_lines_are() {
+        let stderr = Output::new(OUTPUT_BYTES);
+        let text = format!("{}\nshort\n", "é".repeat(100_000));
+        stderr.drain(text.as_bytes(), None).await.unwrap();
+        let words = last_words(&stderr, 0);
+        assert_eq!((words[0].chars().count(), words[1].as_str()), (LAST_LINE_CHARS + 1, "short"));
+        assert!(words[0].capacity() < 1000);
     }
 }

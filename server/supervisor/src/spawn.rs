@@ -16,34 +16,40 @@
 //!
 //! Linux only: adoption of orphans, `/proc` and pidfds.
 
+mod descriptors;
 mod keeper;
-mod tree;
+pub mod tree;
 
 pub use keeper::enter;
+pub use tree::tree_of;
 
 use crate::Exit;
 use keeper::{KEEP, OWN_BINARY};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::{
     ffi::OsString,
-    io,
+    io::{self, Write},
+    net::Shutdown,
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
     path::PathBuf,
     process::{Stdio, id},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
     io::AsyncReadExt,
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::UnixStream,
     process::{Child, ChildStderr, ChildStdout, Command},
+    sync::Semaphore,
     task::{JoinError, spawn_blocking},
 };
 
 /// In the environment of every worker: which tree it belongs to. Nobody but this room looks at it.
 const MARK: &str = "BURSAR_TREE";
+
+/// How many are started at once, of all processes: as many as there are processors even on small machines. More would not be faster,
+/// and take threads from who needs them for files.
+static STARTING: Semaphore = Semaphore::const_new(2);
 
 /// A line of a keeper is short; one that has more says something it should not.
 const LINE_BYTES_MAX: usize = 8 << 10;
@@ -54,7 +60,7 @@ const LOOKS: u32 = 200;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A command as it is to be run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Program {
     /// The command, looked up in the `PATH` of its environment.
     pub command: OsString,
@@ -62,6 +68,9 @@ pub struct Program {
     pub arguments: Vec<OsString>,
     /// What its environment has more, or otherwise, than that of this process.
     pub environment: Vec<(OsString, OsString)>,
+    /// What its keeper has in its environment, too, from its very beginning: by which others know whose a tree is. The rest of the
+    /// worker's environment is nothing for the keeper, which may be another user's, and is given to the worker alone.
+    pub marks: Vec<(OsString, OsString)>,
     /// What of the environment of this process it does not get.
     pub without: Vec<OsString>,
     /// Where it runs; none: where this process runs.
@@ -70,6 +79,9 @@ pub struct Program {
     pub user: Option<u32>,
     /// With which group; none: that of this process.
     pub group: Option<u32>,
+    /// What it inherits besides its output, each with the variable of its environment that has its number there. Nobody else gets
+    /// them, as long as they are closed on exec here. What the command starts gets them from it, unless it closes them.
+    pub descriptors: Vec<(OsString, Arc<OwnedFd>)>,
 }
 
 /// What a tree tells, in this order: `Started` and `Exited`, or `Exited` alone; then `Gone`.
@@ -91,10 +103,10 @@ pub enum Event {
 pub struct Tree {
     keeper: Child,
     mark: String,
-    events: OwnedReadHalf,
+    events: UnixStream,
     read: Vec<u8>,
-    /// Its end is what kills.
-    orders: Option<OwnedWriteHalf>,
+    /// The other direction of the same socket. Its end is what kills.
+    orders: Option<StdUnixStream>,
     pid: Option<u32>,
     /// The worker's own process, as it was when it had started.
     worker: Option<tree::Process>,
@@ -147,8 +159,10 @@ impl Program {
             return Err(io::Error::other("the main function of this program has to begin with bursar_supervisor::enter()"));
         }
         let (ours, theirs) = StdUnixStream::pair()?;
+        descriptors::send(&ours, descriptors::written(&self.environment)?, &self.descriptors)?;
         ours.set_nonblocking(true)?;
-        let (events, orders) = UnixStream::from_std(ours)?.into_split();
+        let orders = ours.try_clone()?;
+        let events = UnixStream::from_std(ours)?;
         let mark = new_mark();
         let mut keeper = self.keeper(&mark, theirs.into()).spawn()?;
         let (stdout, stderr) = (keeper.stdout.take(), keeper.stderr.take());
@@ -158,16 +172,27 @@ impl Program {
         Ok((tree, stdout, stderr))
     }
 
+    /// As [`start`](Program::start), beside the tasks of the runtime: starting a process stands still until that runs, which is some
+    /// milliseconds for each, and hundreds may be started at once.
+    pub(crate) async fn start_aside(self) -> Result<(Tree, ChildStdout, ChildStderr), Exit> {
+        let _turn = STARTING.acquire().await.expect("it is never closed");
+        let started: Result<_, JoinError> =
+            spawn_blocking(move || self.start().map_err(|error| Exit::not_run(&self.command.to_string_lossy(), &error))).await;
+        started.unwrap_or_else(|error| Err(Exit::NotRun(format!("it was not started: {error}"))))
+    }
+
     fn keeper(&self, mark: &str, socket: OwnedFd) -> Command {
-        let Program { command, arguments, environment, without, directory, user, group } = self;
+        let Program { command, arguments, environment: _, marks, without, directory, user, group, descriptors } = self;
         let number = |number: &Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
         let mut keeper = Command::new(OWN_BINARY);
         keeper.arg0("bursar-keeper").arg(KEEP).arg(number(user)).arg(number(group));
-        keeper.arg(directory.clone().unwrap_or_default()).arg(command).args(arguments);
+        keeper.arg(directory.clone().unwrap_or_default());
+        keeper.arg(descriptors.len().to_string()).args(descriptors.iter().map(|(variable, _)| variable));
+        keeper.arg(command).args(arguments);
         for variable in without {
             keeper.env_remove(variable);
         }
-        keeper.envs(environment.iter().map(|(name, value)| (name, value))).env(MARK, mark);
+        keeper.envs(marks.iter().map(|(name, value)| (name, value))).env(MARK, mark);
         // A group of its own: what a terminal sends to the group of this process is not for it.
         keeper.process_group(0);
         keeper.stdin(Stdio::from(socket)).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -196,17 +221,24 @@ impl Tree {
         let is_signal = Signal::from_named_raw(signal).is_some();
         if let Some(orders) = self.orders.as_ref().filter(|_| is_signal) {
             // Its keeper reads at once. It may be gone, or be stopped by somebody, with thousands of signals waiting; then killing,
-            // which needs no room, is what is left.
-            let _ = orders.try_write(format!("{signal}\n").as_bytes());
+            // which needs no room, is what is left. Not by the runtime, which does not try before it has heard that there is room.
+            let _ = (&mut &*orders).write_all(format!("{signal}\n").as_bytes());
         }
     }
 
     /// Kills everything of it, also what is born meanwhile. [`Event::Gone`] tells when that is done.
     pub fn kill(&mut self) {
-        self.orders = None;
+        self.end_orders();
         if let Some(keeper) = self.keeper.id().and_then(|id| Pid::from_raw(id as i32)) {
             // Somebody may have stopped it; then it could not do its work. It is not reaped yet, so it is who is meant.
             let _ = kill_process(keeper, Signal::CONT);
+        }
+    }
+
+    fn end_orders(&mut self) {
+        if let Some(orders) = self.orders.take() {
+            // An error: the other end is gone already.
+            let _ = orders.shutdown(Shutdown::Write);
         }
     }
 
@@ -246,7 +278,8 @@ impl Tree {
         }
         let has_room = self.read.len() < LINE_BYTES_MAX;
         if !(has_room && self.events.read_buf(&mut self.read).await.is_ok_and(|count| count > 0)) {
-            (self.end, self.orders) = (End::Lost, None);
+            self.end = End::Lost;
+            self.end_orders();
         }
         None
     }
@@ -266,7 +299,8 @@ impl Tree {
                 return Some(Event::Started { pid: self.pid? });
             }
             "gone" => {
-                (self.end, self.orders) = (End::Going, None);
+                self.end = End::Going;
+                self.end_orders();
                 return None;
             }
             "not-run" => Exit::NotRun(rest.to_owned()),

@@ -9,13 +9,15 @@ use bursar_supervisor::{
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::{MemfdFlags, memfd_create},
     io::retry_on_intr,
     process::{Pid, PidfdFlags, Signal, geteuid, getpid, kill_process, pidfd_open},
 };
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     os::fd::OwnedFd,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio, id},
     sync::{
         Arc, Mutex,
@@ -23,7 +25,11 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{process::ChildStdout, runtime::Runtime, time::timeout};
+use tokio::{
+    process::ChildStdout,
+    runtime::Runtime,
+    time::{sleep, timeout},
+};
 
 /// More than anything here takes, on any machine. Who waits so long waits in vain.
 const IN_VAIN: Duration = Duration::from_secs(30);
@@ -34,6 +40,9 @@ fn main() {
     let first = arguments.next().unwrap_or_default();
     if first == SUPERVISE {
         return runtime().block_on(supervise(arguments.next().unwrap()));
+    }
+    if first == REPLACE {
+        return runtime().block_on(replaced(arguments.next().unwrap().into()));
     }
     let tests = tests();
     let chosen: Vec<_> = tests.into_iter().filter(|(name, _)| first.starts_with('-') || name.contains(&first)).collect();
@@ -54,7 +63,9 @@ macro_rules! tests {
         fn tests() -> Vec<(&'static str, fn())> {
             vec![$((stringify!($name), || runtime().block_on(async {
                 timeout(IN_VAIN, $name()).await.expect(concat!(stringify!($name), " waits in vain"));
-                assert_eq!(zombies(), [0; 0], "nobody was left unreaped");
+                // A child that was dropped is reaped by the runtime, when it hears of its end.
+                let reaped = async { while !zombies().is_empty() { sleep(Duration::from_millis(1)).await } };
+                assert!(timeout(IN_VAIN, reaped).await.is_ok(), "nobody was left unreaped");
             }))),*]
         }
     };
@@ -65,7 +76,15 @@ tests![
     a_command_that_cannot_run_says_why,
     a_core_is_told_where_there_is_one,
     a_worker_gets_its_environment_directory_and_nothing_else,
+    the_environment_of_a_worker_is_not_that_of_its_keeper,
+    a_signal_that_comes_at_once_is_not_lost,
+    a_worker_inherits_its_descriptors_and_nobody_else_does,
+    a_worker_of_another_user_reads_what_it_inherits,
+    descriptors_that_cannot_be_given_are_refused,
+    a_worker_inherits_its_descriptors_when_the_binary_was_replaced,
     a_worker_runs_as_the_user_it_should,
+    a_command_that_is_run_once_says_how_it_ended_and_leaves_nobody,
+    a_command_that_is_run_once_ends_with_who_waits_for_it,
     a_signal_reaches_the_whole_group,
     what_a_worker_leaves_behind_is_there_until_it_is_killed,
     a_tree_is_killed_whole_whatever_its_processes_do,
@@ -257,6 +276,132 @@ async fn a_worker_gets_its_environment_directory_and_nothing_else() {
     assert_eq!(output.last_lines(9, 0), ["/proc", "a b--", String::from_utf8(direct).unwrap().trim()]);
 }
 
+/// A keeper may be another user's than its worker. What a file said that the worker's user writes (`LD_PRELOAD`, say) was loaded by it.
+async fn the_environment_of_a_worker_is_not_that_of_its_keeper() {
+    let environment = vec![("GIVEN".into(), "to the worker".into()), ("EMPTY".into(), "".into())];
+    let marks = vec![("MARKED".into(), "both".into())];
+    let script = "echo $GIVEN-$EMPTY-$MARKED; exec sleep 100000";
+    let (mut tree, stdout, _stderr) = Program { environment, marks, ..shell(script) }.start().unwrap();
+    let output = drained(stdout);
+    wait_for(&output, 1).await;
+    assert_eq!(output.last_lines(1, 0), ["to the worker--both"]);
+    let keeper = fs::read(format!("/proc/{}/environ", tree.keeper().unwrap())).unwrap();
+    let has = |variable: &str| keeper.split(|byte| *byte == 0).any(|entry| entry.starts_with(variable.as_bytes()));
+    assert!(!has("GIVEN=") && !has("EMPTY=") && has("MARKED="));
+    tree.kill();
+    gone(&mut tree).await;
+    let wrong = Program { environment: vec![("A=B".into(), "".into())], ..shell("true") };
+    assert!(wrong.start().is_err(), "what is no variable");
+}
+
+/// Who was told to stop in the moment of its start did not hear it, and was killed when its time was over.
+async fn a_signal_that_comes_at_once_is_not_lost() {
+    for _ in 0..20 {
+        let (mut tree, _stdout, _stderr) = shell("exec sleep 100000").start().unwrap();
+        tree.signal(15);
+        assert_eq!(exit_of(&mut tree).await, Exit::Signal { number: 15, core: false });
+        gone(&mut tree).await;
+    }
+}
+
+/// A file with this in it, open, and where it is.
+fn secret(folder: &Path) -> (Arc<OwnedFd>, PathBuf) {
+    let path = folder.join("secret");
+    fs::write(&path, "hidden\n").unwrap();
+    (Arc::new(fs::File::open(&path).unwrap().into()), path)
+}
+
+fn inheriting(descriptors: &[&Arc<OwnedFd>], program: Program) -> Program {
+    let named = |(index, descriptor): (usize, &&Arc<OwnedFd>)| (format!("SECRET_{index}").into(), Arc::clone(descriptor));
+    Program { descriptors: descriptors.iter().enumerate().map(named).collect(), ..program }
+}
+
+/// Who has a file open.
+fn holders(path: &Path) -> Vec<i32> {
+    let has_it = |id: &i32| {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{id}/fd")) else { return false };
+        descriptors.flatten().any(|descriptor| fs::read_link(descriptor.path()).is_ok_and(|target| target == path))
+    };
+    numbers().filter(has_it).collect()
+}
+
+async fn a_worker_inherits_its_descriptors_and_nobody_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, path) = secret(folder.path());
+    let (read, write) = std::io::pipe().unwrap();
+    writeln!(&write, "piped").unwrap();
+    drop(write);
+    let mut before = start_until(&shell("echo up; exec sleep 100000"), 1).await;
+    let script = "cat /dev/fd/$SECRET_0 /dev/fd/$SECRET_1; echo up; exec sleep 100000";
+    let (mut tree, stdout, _stderr) = inheriting(&[&secret, &Arc::new(read.into())], shell(script)).start().unwrap();
+    let Some(Event::Started { pid }) = tree.next().await else { panic!("it runs") };
+    let output = drained(stdout);
+    wait_for(&output, 3).await;
+    assert_eq!(output.last_lines(9, 0), ["hidden", "piped", "up"]);
+    let mut after = start_until(&shell("echo up; exec sleep 100000"), 1).await;
+    let mut other = Command::new("sleep").arg("100000").spawn().unwrap();
+    let mut expected = [getpid().as_raw_pid(), pid as i32];
+    let mut holders = holders(&path);
+    holders.sort();
+    expected.sort();
+    assert_eq!(holders, expected, "this program and the worker have it; keepers, other workers and other children do not");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    for tree in [&mut tree, &mut before, &mut after] {
+        tree.kill();
+        gone(tree).await;
+    }
+}
+
+/// Only root may start others as somebody else.
+async fn a_worker_of_another_user_reads_what_it_inherits() {
+    if !geteuid().is_root() {
+        return println!("a_worker_of_another_user_reads_what_it_inherits: skipped, run it as root");
+    }
+    let key = memfd_create("key", MemfdFlags::CLOEXEC).unwrap();
+    rustix::io::write(&key, b"hidden\n").unwrap();
+    let program = Program { user: Some(65534), group: Some(65533), ..shell("cat /dev/fd/$SECRET_0") };
+    let (mut tree, stdout, _stderr) = inheriting(&[&Arc::new(key)], program).start().unwrap();
+    let output = drained(stdout);
+    assert_eq!(exit_of(&mut tree).await, Exit::Code(0));
+    gone(&mut tree).await;
+    wait_for(&output, 1).await;
+    assert_eq!(output.last_lines(9, 0), ["hidden"]);
+}
+
+async fn descriptors_that_cannot_be_given_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secret, path) = secret(folder.path());
+    let refused = inheriting(&vec![&secret; 1000], shell("exit 0")).start().unwrap_err();
+    assert_eq!(refused.to_string(), "a worker inherits at most 32 descriptors, not 1000");
+    let mut tree = start(&inheriting(&vec![&secret; 32], shell("exec sleep 100000")));
+    assert!(matches!(tree.next().await, Some(Event::Started { .. })));
+    assert_eq!(holders(&path).len(), 2);
+    tree.kill();
+    gone(&mut tree).await;
+}
+
+async fn a_worker_inherits_its_descriptors_when_the_binary_was_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = folder.path().join("program");
+    fs::copy(env::current_exe().unwrap(), &binary).unwrap();
+    let output = Command::new(&binary).arg(REPLACE).arg(folder.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hidden\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read(&binary).unwrap(), b"another", "it was replaced");
+}
+
+/// Another supervisor, whose own file is another one before it starts its worker.
+async fn replaced(folder: PathBuf) {
+    fs::write(folder.join("new"), "another").unwrap();
+    fs::rename(folder.join("new"), folder.join("program")).unwrap();
+    let (secret, _) = secret(&folder);
+    let (mut tree, stdout, _stderr) = inheriting(&[&secret], shell("cat /dev/fd/$SECRET_0")).start().unwrap();
+    let output = drained(stdout);
+    gone(&mut tree).await;
+    wait_for(&output, 1).await;
+    println!("{}", output.last_lines(1, 0)[0]);
+}
+
 /// Only root may start others as somebody else.
 async fn a_worker_runs_as_the_user_it_should() {
     if !geteuid().is_root() {
@@ -269,6 +414,41 @@ async fn a_worker_runs_as_the_user_it_should() {
     assert_eq!(output.last_lines(9, 0), ["65534", "65533", "65533"]);
     tree.kill();
     gone(&mut tree).await;
+}
+
+async fn a_command_that_is_run_once_says_how_it_ended_and_leaves_nobody() {
+    let marked = Marked::new();
+    // The daemon has the output open when the command has ended; the second command closes it and goes on.
+    for (script, exit, words) in [
+        ("echo said; echo why >&2; (setsid sleep 100000 &); exit 3", Exit::Code(3), vec!["said", "why"]),
+        ("echo said; exec >&- 2>&-; sh -c 'exit 4'", Exit::Code(4), vec!["said"]),
+        ("kill -9 $$", Exit::Signal { number: 9, core: false }, vec![]),
+    ] {
+        let mut ended = marked.shell(script).run().await.unwrap();
+        ended.last_lines.sort();
+        assert_eq!((ended.exit, ended.last_lines), (exit, words.into_iter().map(str::to_owned).collect()));
+    }
+    let ended = Program::new("no-such-command", [""; 0]).run().await.unwrap();
+    assert!(matches!(ended.exit, Exit::NotRun(_)), "{ended:?}");
+    none_left(&marked).await;
+}
+
+async fn a_command_that_is_run_once_ends_with_who_waits_for_it() {
+    let (marked, folder) = (Marked::new(), tempfile::tempdir().unwrap());
+    let up = folder.path().join("up");
+    let program = marked.shell(&format!("(setsid sleep 100000 &); echo >{}; exec sleep 100000", up.display()));
+    tokio::select! {
+        ended = program.run() => panic!("{ended:?}"),
+        () = async { while !up.exists() { tokio::task::yield_now().await } } => {}
+    }
+    none_left(&marked).await;
+}
+
+/// They are killed in the background.
+async fn none_left(marked: &Marked) {
+    while !(marked.ids().is_empty() && zombies().is_empty()) {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn a_signal_reaches_the_whole_group() {
@@ -341,6 +521,7 @@ async fn twenty_hostile_trees_leave_nobody() {
 }
 
 const SUPERVISE: &str = "test:supervise";
+const REPLACE: &str = "test:replace";
 
 /// Another supervisor: tells the keeper and the worker when its tree is up, and waits to be killed.
 async fn supervise(mark: String) {
@@ -465,8 +646,8 @@ impl Keeping {
 }
 
 impl Host for Keeping {
-    fn program(&mut self, _: u32, _: Run) -> Program {
-        self.program.clone()
+    fn program(&mut self, _: u32, _: Run) -> Result<Program, String> {
+        Ok(self.program.clone())
     }
 
     fn log(&mut self, _: u32) -> Option<Arc<LogFile>> {

@@ -1,12 +1,12 @@
 //! Workers: fetch, handle, settle, until the queue is closed and drained.
 
-use super::{Lease, Queue};
+use super::{Lease, Queue, cancel::AskedBack};
 use crate::{Error, Fault, Payload, Result};
 use futures_util::{
     FutureExt,
-    future::{try_join, try_join_all},
+    future::{Either, select, try_join, try_join_all},
 };
-use std::{any::Any, fmt::Display, panic::AssertUnwindSafe};
+use std::{any::Any, fmt::Display, panic::AssertUnwindSafe, pin::pin};
 
 impl<T: Payload> Queue<T> {
     /// Handles items, `concurrency` at a time, until the queue is [closed](Queue::close) and drained.
@@ -14,6 +14,8 @@ impl<T: Payload> Queue<T> {
     /// An item is done when its handler gives `Ok`. It is retried after the queue's delay when the handler gives an error, which goes
     /// into the item's history, or panics. All handlers run inside the returned future, on whatever executor polls it; each has
     /// fetched one item and no more. Items that are not a `T` go back as failed.
+    ///
+    /// The handler of an item that is [cancelled](Queue::cancel) is dropped at its next await, and the item given back.
     ///
     /// Ends early, with the error, when the session is lost or the queue deleted; dropping the future gives back what is held.
     ///
@@ -36,11 +38,15 @@ impl<T: Payload> Queue<T> {
         E: Display,
         F: Future<Output = Result<(), E>>,
     {
-        let slots = (0..concurrency.max(1)).map(|_| self.work_in_one_slot(&handler));
-        try_join_all(slots).await.map(drop)
+        let asked_back = AskedBack::new();
+        let slots = (0..concurrency.max(1)).map(|_| self.work_in_one_slot(&handler, &asked_back));
+        match select(try_join_all(slots), pin!(asked_back.listen(self.handle()))).await {
+            Either::Left((worked, _)) => worked.map(drop),
+            Either::Right(((), _)) => unreachable!("whoever listens does so for ever"),
+        }
     }
 
-    async fn work_in_one_slot<E, F>(&self, handler: &impl Fn(T) -> F) -> Result<()>
+    async fn work_in_one_slot<E, F>(&self, handler: &impl Fn(T) -> F, asked_back: &AskedBack) -> Result<()>
     where
         E: Display,
         F: Future<Output = Result<(), E>>,
@@ -52,7 +58,13 @@ impl<T: Payload> Queue<T> {
                 continue;
             };
             let (item, lease) = lease.into_parts();
-            let outcome = AssertUnwindSafe(handler(item)).catch_unwind().await;
+            let outcome = {
+                let handled = pin!(AssertUnwindSafe(handler(item)).catch_unwind());
+                match select(handled, pin!(asked_back.wait_for(lease.lease_id()))).await {
+                    Either::Left((outcome, _)) => Some(outcome),
+                    Either::Right(((), _)) => None,
+                }
+            };
             fetched = self.settle_and_get(lease, outcome).await?;
         }
         Ok(())
@@ -63,7 +75,7 @@ impl<T: Payload> Queue<T> {
     pub(crate) async fn settle_and_get<E: Display>(
         &self,
         lease: Lease<()>,
-        outcome: std::thread::Result<Result<(), E>>,
+        outcome: Option<std::thread::Result<Result<(), E>>>,
     ) -> Result<Result<Lease<T>>> {
         let ((), fetched) = try_join(settle(lease, outcome), self.get().map(Ok)).await?;
         Ok(fetched)
@@ -80,12 +92,13 @@ pub(crate) fn next<T>(outcome: Result<Lease<T>>) -> Result<Option<Option<Lease<T
     }
 }
 
-/// Settles an item by what its handler gave. A lease that went back meanwhile is somebody else's business.
-async fn settle<E: Display>(lease: Lease<()>, outcome: std::thread::Result<Result<(), E>>) -> Result<()> {
+/// Settles an item by what its handler gave; `None`: it was cancelled before. A lease that went back meanwhile is somebody else's business.
+async fn settle<E: Display>(lease: Lease<()>, outcome: Option<std::thread::Result<Result<(), E>>>) -> Result<()> {
     let settled = match outcome {
-        Ok(Ok(())) => lease.done().await,
-        Ok(Err(error)) => lease.retry_because(error.to_string(), None).await,
-        Err(panic) => lease.retry_because(format!("panic: {}", text(&*panic)), None).await,
+        None => lease.release().await,
+        Some(Ok(Ok(()))) => lease.done().await,
+        Some(Ok(Err(error))) => lease.retry_because(error.to_string(), None).await,
+        Some(Err(panic)) => lease.retry_because(format!("panic: {}", text(&*panic)), None).await,
     };
     match settled {
         Err(error) if matches!(error.fault(), Some(Fault::NotHeld { .. })) => {

@@ -139,6 +139,24 @@ async fn a_stack_that_is_stopped_at_once_waits_for_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_abandons_a_stack_stops_it_at_once_and_does_not_wait() {
+    let log = Log::default();
+    let (there, gone) = tokio::sync::oneshot::channel::<()>();
+    let there = std::sync::Mutex::new(Some(there));
+    let a = log.probe("a").starting(move |context| {
+        let there = there.lock().unwrap().take();
+        context.add_graceful_task("flush", async move {
+            let _there = there;
+            pending().await
+        });
+        async { Ok(()) }
+    });
+    Stack::new(&a.arc()).unwrap().start().await.unwrap().abandon();
+    assert!(gone.await.is_err(), "its task is dropped");
+    assert_eq!(log.take(), ["a started"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_signal_before_the_first_start_is_not_lost() {
     let (log, (press, interrupts)) = (Log::default(), mpsc::channel(4));
     press.send(Signal::Interrupt).await.unwrap();

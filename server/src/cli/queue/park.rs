@@ -3,7 +3,7 @@
 use super::super::{
     failure::{Exit, Failure},
     name,
-    output::{Output, unix_ms, utc},
+    output::{Output, cell, escaped, unix_ms, utc},
     payload,
 };
 use bursar::{
@@ -115,12 +115,23 @@ async fn list(manager: &Manager, name: &str, output: &mut Output) -> Result<(), 
             utc(parked.parked_at),
             item.failures.to_string(),
             item.crashes.to_string(),
-            super::super::output::cell(&parked.why),
+            cell(&parked.why),
             payload::cell(&item.item),
         ]
     };
     let rows: Vec<_> = parked.iter().map(row).collect();
-    output.table(&["ID", "PARKED", "FAILURES", "CRASHES", "WHY", "ITEM"], &rows)
+    output.table(&["ID", "PARKED", "FAILURES", "CRASHES", "WHY", "ITEM"], &rows)?;
+    parked.iter().flat_map(|parked| in_full(parked.seen.id, &parked.why)).try_for_each(|line| output.line(line))
+}
+
+/// What did not fit into the table: below it, with its own lines.
+fn in_full(id: u64, why: &str) -> Vec<String> {
+    let lines: Vec<String> = why.lines().map(escaped).collect();
+    match lines.as_slice() {
+        [] => Vec::new(),
+        [line] if *line == cell(why) => Vec::new(),
+        lines => [format!("\nitem {id}:")].into_iter().chain(lines.iter().map(|line| format!("  {line}"))).collect(),
+    }
 }
 
 fn document(parked: &Parked<Raw>) -> Value {
@@ -148,4 +159,18 @@ pub(super) fn seen(item: &Seen<Raw>) -> Value {
         document.insert("headers".into(), json!(item.headers));
     }
     document.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_a_cell_cannot_hold_is_shown_below_the_table() {
+        assert!(in_full(1, "by an operator").is_empty() && in_full(1, "").is_empty());
+        assert_eq!(
+            in_full(17, "it died; its last words: a\n\u{1b}[31mb"),
+            ["\nitem 17:", "  it died; its last words: a", "  \\u{1b}[31mb"]
+        );
+    }
 }

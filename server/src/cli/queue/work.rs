@@ -17,6 +17,7 @@ use std::{
     pin::Pin,
     process::{ExitStatus, Stdio},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{io::AsyncWriteExt, sync::watch, task::JoinSet};
 
@@ -41,6 +42,9 @@ pub struct Args {
     /// Give the bytes as they are stored, MessagePack too
     #[arg(long)]
     raw: bool,
+    /// When an item is cancelled: how long its command has between SIGTERM and SIGKILL
+    #[arg(long, value_name = "DURATION", value_parser = crate::config::duration, default_value = "10s")]
+    grace: Duration,
     /// Items are settled only while the lock NAME is held under this token
     #[arg(long, value_name = "NAME:TOKEN")]
     fence: Option<Fence>,
@@ -57,6 +61,8 @@ enum Outcome {
     Park(String),
     /// The command was killed because the user asked for it.
     Killed,
+    /// The item was asked back, and the command stopped.
+    Cancelled(&'static str),
     /// The item had gone to somebody else before it could be settled.
     Lost(String),
 }
@@ -168,10 +174,13 @@ impl Work {
         };
         let (word, why, count) = match &outcome {
             Outcome::Done => ("done", None, &mut self.done),
-            Outcome::Retry(why) => ("retry", Some(why), &mut self.failed),
-            Outcome::Park(why) => ("parked", Some(why), &mut self.parked),
+            Outcome::Retry(why) => ("retry", Some(why.clone()), &mut self.failed),
+            Outcome::Park(why) => ("parked", Some(why.clone()), &mut self.parked),
             Outcome::Killed => ("released", None, &mut self.released),
-            Outcome::Lost(why) => ("lost", Some(why), &mut self.lost),
+            Outcome::Cancelled(how) => {
+                ("cancelled", Some(format!("the item was cancelled, and the command {how}")), &mut self.released)
+            }
+            Outcome::Lost(why) => ("lost", Some(why.clone()), &mut self.lost),
         };
         *count += 1;
         if output.json {
@@ -230,12 +239,12 @@ async fn handle(args: Arc<Args>, lease: Lease<Raw>, kill: watch::Receiver<bool>)
     let mut stdin = running.child.stdin.take().expect("stdin is piped");
     // A command need not read its item: a closed pipe says nothing about how it ends.
     let feed = async move { _ = stdin.write_all(&input).await };
-    let outcome = tokio::join!(feed, outcome(&mut running, kill)).1?;
+    let outcome = tokio::join!(feed, outcome(&mut running, kill, lease.cancelled(), args.grace)).1?;
     let settled = match &outcome {
         Outcome::Done => lease.done().await,
         Outcome::Retry(why) => lease.retry_because(why, None).await,
         Outcome::Park(why) => lease.park(why).await,
-        Outcome::Killed | Outcome::Lost(_) => lease.release().await,
+        Outcome::Killed | Outcome::Cancelled(_) | Outcome::Lost(_) => lease.release().await,
     };
     match settled {
         Ok(()) => Ok(Report { id, attempt, outcome }),
@@ -253,11 +262,21 @@ fn command(args: &Args, id: u64, attempt: u32) -> Command {
     command
 }
 
-async fn outcome(running: &mut Running, mut kill: watch::Receiver<bool>) -> Result<Outcome, Failure> {
+async fn outcome(
+    running: &mut Running,
+    mut kill: watch::Receiver<bool>,
+    cancelled: impl Future<Output = ()>,
+    grace: Duration,
+) -> Result<Outcome, Failure> {
     let lost = |error| Failure::new(Exit::Failed, format!("a command cannot be waited for: {error}"));
     tokio::select! {
         status = running.child.wait() => return Ok(judge(status.map_err(lost)?)),
-        _ = kill.wait_for(|&kill| kill) => {}
+        () = async { _ = kill.wait_for(|&kill| kill).await } => {}
+        () = cancelled => {
+            let how = running.stop(grace).await;
+            running.child.wait().await.map_err(lost)?;
+            return Ok(Outcome::Cancelled(how));
+        }
     }
     running.signal(Signal::KILL);
     running.child.wait().await.map_err(lost)?;

@@ -120,7 +120,7 @@ where
     }
 
     pub fn depart(&mut self, session: SessionId) {
-        self.turn(|core, turn| core.depart(session, Departure::Lost, turn));
+        self.turn(|core, turn| core.depart(session, Departure::Lost, "", turn));
     }
 
     pub fn pass(&mut self, ms: u64) {

@@ -83,7 +83,7 @@ impl Bench {
     }
 
     fn depart(&mut self, session: SessionId) {
-        if let Some(change) = self.kv.departed(session, Departure::Lost, self.now) {
+        if let Some(change) = self.kv.departed(session, Departure::Lost, "", self.now) {
             self.apply(change);
         }
     }
@@ -335,7 +335,7 @@ fn a_bound_key_goes_with_its_session() {
     bench.depart(A);
     assert_eq!(bench.keys(), ["theirs", "unbound"], "a put without bind unbinds, one with bind takes over");
     assert_eq!(bench.told(7), ["8 Session a -", "9 Session b -", "10 Session taken -"]);
-    assert_eq!(bench.kv.departed(A, Departure::Lost, bench.now), None, "nothing is left to give back");
+    assert_eq!(bench.kv.departed(A, Departure::Lost, "", bench.now), None, "nothing is left to give back");
     bench.depart(B);
     assert_eq!(bench.keys(), ["unbound"]);
 }

@@ -1,6 +1,9 @@
 //! The items of a queue, and how changes move them.
 
-use super::{Change, Counters, NewItem, OnDuplicate, Options, Parked, RETRY_DELAY_MS_MAX, Reply, Stats, Verdict};
+use super::{
+    Change, Counters, NewItem, OnDuplicate, Options, Parked, RETRY_DELAY_MS_MAX, Reply, Stats, Verdict,
+    cancel::{Asked, Then, Wanted},
+};
 use crate::objects::kind::{Decision, Moment, SessionId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -9,8 +12,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 const HISTORY_MAX: usize = 16;
 /// Done leases that are remembered, so that settling one again is no fault.
 const SETTLED_MAX: u64 = 1024;
+/// Bytes of one earlier cause in the reason for which an item is parked.
+const CAUSE_BYTES_MAX: usize = 128;
 /// Items that one change moves by time alone.
 const BATCH_DUE_MAX: usize = 1000;
+
+/// What stands in the history of an item that was put back.
+const UNPARKED: &str = "unparked";
 
 /// Words with an item for whoever gets it.
 pub type Headers = BTreeMap<String, String>;
@@ -129,6 +137,24 @@ impl Item {
         &self.rare().history
     }
 
+    /// How often its holders died since it was last unparked, and of what before the last time.
+    fn proof(&self) -> String {
+        let since = self.history().iter().rev().take_while(|event| event.what != UNPARKED);
+        let crashed = since.filter(|event| event.what == Return::Crashed.word()).map(|event| cause(&event.why));
+        let mut causes: Vec<&str> = Vec::new();
+        for cause in crashed {
+            if !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        }
+        let earlier: String = causes.iter().skip(1).rev().flat_map(|cause| [*cause, "; "]).collect();
+        let times = self.crashes();
+        match earlier.trim_end_matches("; ") {
+            "" => format!("its holders died too often, {times} times"),
+            earlier => format!("its holders died too often, {times} times: {earlier}; the last time"),
+        }
+    }
+
     fn size(&self) -> u64 {
         size_of(&self.data, self.unique_key(), self.headers())
     }
@@ -140,6 +166,16 @@ impl Item {
         }
         history.push(Event { at, what: what.to_owned(), session: session.0, why: why.to_owned() });
     }
+}
+
+/// What came first in these words: whatever more they say stands behind a semicolon.
+fn cause(words: &str) -> &str {
+    let cause = words.split(';').next().unwrap_or(words);
+    let mut end = cause.len().min(CAUSE_BYTES_MAX);
+    while !cause.is_char_boundary(end) {
+        end -= 1;
+    }
+    &cause[..end]
 }
 
 /// What an item counts against `max_bytes`.
@@ -201,6 +237,10 @@ pub struct Queue {
     expiring: BTreeMap<(Moment, u64), Expiring>,
     leases: BTreeMap<(SessionId, u64), Lease>,
     buffered: BTreeMap<u64, SessionId>,
+    /// Leases that are asked back; no buffered ones.
+    asked_back: BTreeMap<u64, Asked>,
+    /// How often any was.
+    askings: u64,
     parked: BTreeMap<u64, Parked>,
     keys: BTreeMap<Bytes, KeyHolder>,
     remembered: BTreeSet<(Moment, Bytes)>,
@@ -222,7 +262,7 @@ pub struct Queue {
 pub enum Restored {
     Ready(Item),
     Delayed(Item),
-    Leased { session: SessionId, lease: u64, buffered: bool, item: Item },
+    Leased { session: SessionId, lease: u64, buffered: bool, item: Item, asked_back: Option<Wanted> },
     Parked { item: Item, why: String, since: Moment },
     Remembered { unique_key: Bytes, id: u64, until: Moment },
     Rest { counters: Counters, next_id: u64, next_lease: u64, closed: bool, shut_down: bool, paused: bool, settled: Vec<u64> },
@@ -242,6 +282,8 @@ impl Queue {
             expiring: BTreeMap::new(),
             leases: BTreeMap::new(),
             buffered: BTreeMap::new(),
+            asked_back: BTreeMap::new(),
+            askings: 0,
             parked: BTreeMap::new(),
             keys: BTreeMap::new(),
             remembered: BTreeSet::new(),
@@ -315,6 +357,30 @@ impl Queue {
         sessions.into_iter().map(|(_, session, count)| (session, count)).collect()
     }
 
+    /// Under which lease an item is held, and by whom. Linear: for operators.
+    pub(super) fn holder_of(&self, id: u64, lease: u64) -> Option<(SessionId, u64)> {
+        let is_it = |number: &u64, held: &Lease| held.item.id == id && (lease == 0 || lease == *number);
+        self.leases.iter().find(|((_, number), held)| is_it(number, held)).map(|((session, number), _)| (*session, *number))
+    }
+
+    pub(super) fn is_buffered(&self, lease: u64) -> bool {
+        self.buffered.contains_key(&lease)
+    }
+
+    pub(super) fn is_parked(&self, id: u64) -> bool {
+        self.parked.contains_key(&id)
+    }
+
+    pub(super) fn nothing_is_asked_back(&self) -> bool {
+        self.asked_back.is_empty()
+    }
+
+    /// What is asked back of a session, with the number of the asking.
+    pub(super) fn asked_of(&self, holder: SessionId) -> Vec<(u64, u64)> {
+        let own = self.asked_back.iter().filter(|(_, asked)| asked.holder == holder);
+        own.map(|(lease, asked)| (*lease, asked.number)).collect()
+    }
+
     pub(super) fn leases_of(&self, session: SessionId) -> impl Iterator<Item = (u64, &Item)> {
         self.leases.range((session, 0)..=(session, u64::MAX)).map(|((_, lease), held)| (*lease, &held.item))
     }
@@ -348,6 +414,9 @@ impl Queue {
 
     pub(super) fn will_be_parked(&self, session: SessionId, lease: u64, how: Return) -> bool {
         let Lease { item, buffered } = &self.leases[&(session, lease)];
+        if let Some(asked) = self.asked_back.get(&lease) {
+            return asked.wanted.then == Then::Park;
+        }
         match how {
             // Taken back, however it is returned.
             _ if *buffered => false,
@@ -467,6 +536,7 @@ impl Queue {
             Change::Done { session, leases, now } => {
                 for lease in leases {
                     let Lease { item, .. } = self.unhold(session, lease);
+                    self.asked_back.remove(&lease);
                     self.counters.done += 1;
                     self.settle(lease);
                     self.retire_key(&item, now);
@@ -486,8 +556,11 @@ impl Queue {
             }
             Change::Parked { session, leases, ids, why, now } => {
                 for lease in leases {
-                    let Lease { item, .. } = self.unhold(session, lease);
-                    self.park(item, session, &why, now);
+                    let held = self.unhold(session, lease);
+                    match self.asked_back.remove(&lease) {
+                        Some(asked) => self.let_go(held, session, &asked.wanted, &why, now),
+                        None => self.park(held.item, session, &why, now),
+                    }
                 }
                 for id in ids {
                     let item = self.pull(id).expect("it was queued when parking was decided");
@@ -497,7 +570,7 @@ impl Queue {
             Change::Unparked { ids, now } => {
                 for id in ids {
                     let Parked { mut item, .. } = self.parked.remove(&id).expect("it was parked when this was decided");
-                    item.note(now, "unparked", SessionId(0), "");
+                    item.note(now, UNPARKED, SessionId(0), "");
                     let rare = item.rare_mut();
                     (rare.failures, rare.crashes, rare.ready_at) = (0, 0, None);
                     self.enqueue(item, Side::Tail);
@@ -538,6 +611,7 @@ impl Queue {
             }
             Change::Purged => self.drop_queued(),
             Change::Paused { paused } => self.paused = paused,
+            Change::Cancelled { session, lease, by, wanted, now } => self.ask_back(session, lease, by, wanted, now),
             Change::Restored(restored) => self.restore(restored),
             Change::Sequence(changes) => changes.into_iter().for_each(|change| self.apply(change)),
         }
@@ -659,7 +733,11 @@ impl Queue {
     }
 
     fn take_back(&mut self, session: SessionId, lease: u64, how: Return, now: Moment, delay_ms: Option<u64>, why: &str) {
-        let Lease { mut item, buffered } = self.unhold(session, lease);
+        let held = self.unhold(session, lease);
+        if let Some(asked) = self.asked_back.remove(&lease) {
+            return self.let_go(held, session, &asked.wanted, why, now);
+        }
+        let Lease { mut item, buffered } = held;
         // Who only buffered an item had no hand in what happened.
         let how = if buffered { Return::TakenBack } else { how };
         let mut side = Side::Head;
@@ -685,12 +763,12 @@ impl Queue {
             item.note(now, how.word(), session, why);
         }
         let limit = match how {
-            Return::Failed if item.failures() >= self.options.max_failures => Some("failed too often"),
-            Return::Crashed if item.crashes() >= self.options.max_crashes => Some("its holders died too often"),
+            Return::Failed if item.failures() >= self.options.max_failures => Some("failed too often".to_owned()),
+            Return::Crashed if item.crashes() >= self.options.max_crashes => Some(item.proof()),
             _ => None,
         };
         if let Some(limit) = limit {
-            let why = if why.is_empty() { limit.to_owned() } else { format!("{limit}: {why}") };
+            let why = if why.is_empty() { limit } else { format!("{limit}: {why}") };
             return self.park(item, session, &why, now);
         }
         if let Some(delay_ms) = delay_ms.filter(|delay_ms| *delay_ms > 0) {
@@ -698,6 +776,33 @@ impl Queue {
         }
         // `Away` gives way to `Queued` in here.
         self.enqueue(item, side);
+    }
+
+    fn ask_back(&mut self, holder: SessionId, lease: u64, by: SessionId, wanted: Wanted, now: Moment) {
+        self.askings += 1;
+        let asked = Asked { holder, number: self.askings, wanted };
+        let held = self.leases.get_mut(&(holder, lease)).expect("it was held when this was decided");
+        let known = self.asked_back.get(&lease).is_some_and(|known| known.wanted == asked.wanted);
+        if !known {
+            held.item.note(now, "cancelling", by, &asked.wanted.why);
+        }
+        self.asked_back.insert(lease, asked);
+    }
+
+    /// What was asked back is not held any more: however that came, it was no failure of the item.
+    fn let_go(&mut self, held: Lease, session: SessionId, wanted: &Wanted, how: &str, now: Moment) {
+        let Lease { mut item, buffered } = held;
+        if buffered {
+            self.counters.taken_back += 1;
+        } else {
+            self.counters.released += 1;
+            item.rare_mut().releases += 1;
+        }
+        item.note(now, "cancelled", session, if how.is_empty() { &wanted.why } else { how });
+        match wanted.then {
+            Then::Park => self.park(item, session, &wanted.reason(), now),
+            Then::Requeue => self.enqueue(item, Side::Head),
+        }
     }
 
     fn retry_delay(&self, failures: u32) -> u64 {
@@ -825,6 +930,7 @@ impl Queue {
             lease: *lease,
             buffered: held.buffered,
             item: held.item.clone(),
+            asked_back: self.asked_back.get(lease).map(|asked| asked.wanted.clone()),
         });
         let parked = self.parked.values().map(|Parked { item, why, since }| Restored::Parked {
             item: item.clone(),
@@ -842,9 +948,13 @@ impl Queue {
     fn restore(&mut self, restored: Restored) {
         match restored {
             Restored::Ready(item) | Restored::Delayed(item) => self.enqueue(item, Side::Tail),
-            Restored::Leased { session, lease, buffered, item } => {
+            Restored::Leased { session, lease, buffered, item, asked_back } => {
                 self.take_key(&item);
                 self.hold(session, lease, item, buffered);
+                if let Some(wanted) = asked_back {
+                    self.askings += 1;
+                    self.asked_back.insert(lease, Asked { holder: session, number: self.askings, wanted });
+                }
             }
             Restored::Parked { item, why, since } => {
                 self.take_key(&item);
@@ -880,6 +990,9 @@ impl Queue {
         let bytes: u64 = queued.iter().map(Item::size).sum();
         let lanes: usize = self.lanes.iter().map(|(_, lane)| lane.len()).sum();
         let buffered = self.leases.values().filter(|lease| lease.buffered).count();
+        let is_held = |(lease, asked): (&u64, &Asked)| {
+            self.leases.get(&(asked.holder, *lease)).is_some_and(|held| !held.buffered) && asked.number <= self.askings
+        };
         let checks = [
             (ids.len() == count, "Q3: an item is in two places"),
             (put == settled + self.unfinished(), "Q7: put = done + expired + dropped + parked + unfinished"),
@@ -887,6 +1000,7 @@ impl Queue {
             (bytes == self.bytes, "the bytes do not add up"),
             (self.ready + self.struck.len() as u64 == lanes as u64, "the ready items do not add up"),
             (self.buffered.len() == buffered, "the buffered leases do not add up"),
+            (self.asked_back.iter().all(is_held), "what is asked back is not worked on by whom it is asked of"),
             (self.lanes.windows(2).all(|pair| pair[0].0 > pair[1].0), "the lanes are out of order"),
             (self.keys_agree(), "Q5: the unique keys do not agree with the items"),
         ];

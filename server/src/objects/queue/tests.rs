@@ -51,7 +51,12 @@ fn ask(queue: &mut Queue, caller: SessionId, command: Command, now: Moment) -> R
             Ok(reply)
         }
         Decision::Wait | Decision::StandAside => Err(None),
-        Decision::Overtake(..) | Decision::Enter(..) => panic!("nobody owns a queue"),
+        Decision::Enter(change, waits) => {
+            assert_eq!(Queue::decode(&Queue::encode(&change)).unwrap(), change);
+            queue.evolve(change);
+            queue.late(&waits).ok_or(None)
+        }
+        Decision::Overtake(..) => panic!("nobody owns a queue"),
         Decision::Refuse(fault) => Err(Some(fault)),
     };
     assert_eq!(queue.violation(), None);
@@ -150,7 +155,7 @@ fn settled_leases_are_remembered_and_strangers_are_not_believed() {
     assert!(ask(&mut queue, ONE, done(lease), NOW).is_ok());
     assert!(ask(&mut queue, ONE, done(lease), NOW).is_ok(), "again, with no effect");
     let lease = get(&mut queue, ONE, NOW).lease;
-    queue.evolve(queue.departed(ONE, Departure::Lost, NOW).unwrap());
+    queue.evolve(queue.departed(ONE, Departure::Lost, "", NOW).unwrap());
     assert!(matches!(ask(&mut queue, ONE, done(lease), NOW), Err(Some(Fault::NotHeld { .. }))), "it was given back");
     assert_eq!(queue.stats(NOW).counters.done, 1);
 }
@@ -175,7 +180,7 @@ fn each_way_back_is_counted_apart_and_limits_park() {
     now = now.after_ms(1);
     let leased = get(&mut queue, ONE, now);
     assert_eq!((leased.item.attempt(), leased.item.failures(), leased.item.crashes()), (4, 2, 0));
-    queue.evolve(queue.departed(ONE, Departure::Lost, now).unwrap());
+    queue.evolve(queue.departed(ONE, Departure::Lost, "", now).unwrap());
     give_back(&mut queue, Return::Failed, now);
     let Ok(Reply::Parked { items, .. }) = ask(&mut queue, ONE, Command::Parked { after_id: 0, limit: 9 }, now) else { panic!() };
     let what: Vec<&str> = items[0].item.history().iter().map(|event| event.what.as_str()).collect();
@@ -189,15 +194,84 @@ fn who_closes_gives_back_unharmed_and_who_is_lost_is_counted() {
     ask(&mut queue, ONE, Command::Put(vec![item("a")]), NOW).unwrap();
     for times in 1..=5 {
         get(&mut queue, ONE, NOW);
-        queue.evolve(queue.departed(ONE, Departure::Closed, NOW).unwrap());
+        queue.evolve(queue.departed(ONE, Departure::Closed, "", NOW).unwrap());
         assert_eq!((queue.ready(), queue.stats(NOW).counters.released), (1, times), "however often: it is not parked");
     }
     for _ in 0..2 {
         get(&mut queue, ONE, NOW);
-        queue.evolve(queue.departed(ONE, Departure::Lost, NOW).unwrap());
+        queue.evolve(queue.departed(ONE, Departure::Lost, "", NOW).unwrap());
     }
     let stats = queue.stats(NOW);
     assert_eq!((stats.ready, stats.parked, stats.counters.crashes), (0, 1, 2), "its holders died too often");
+}
+
+#[test]
+fn who_is_parked_for_its_crashes_names_the_proof() {
+    let mut queue = queue();
+    ask(&mut queue, ONE, Command::Put(vec![item("poison")]), NOW).unwrap();
+    let crash = |queue: &mut Queue, why| {
+        get(queue, ONE, NOW);
+        queue.evolve(queue.departed(ONE, Departure::Lost, why, NOW).unwrap());
+    };
+    let parked = |queue: &mut Queue| match ask(queue, ONE, Command::Parked { after_id: 0, limit: 9 }, NOW) {
+        Ok(Reply::Parked { mut items, .. }) => items.remove(0),
+        other => panic!("{other:?}"),
+    };
+    crash(&mut queue, "worker resize/2 was killed by SIGSEGV; its last words: once");
+    crash(&mut queue, "worker resize/0 was killed by SIGBUS; its last words: twice");
+    let Parked { item, why, .. } = parked(&mut queue);
+    let whys: Vec<&str> = item.history().iter().map(|event| event.why.as_str()).collect();
+    assert_eq!(whys[0], "worker resize/2 was killed by SIGSEGV; its last words: once");
+    assert_eq!(
+        why,
+        "its holders died too often, 2 times: worker resize/2 was killed by SIGSEGV; the last time: \
+         worker resize/0 was killed by SIGBUS; its last words: twice"
+    );
+    ask(&mut queue, ONE, Command::Unpark { ids: vec![] }, NOW).unwrap();
+    crash(&mut queue, "its process exited");
+    crash(&mut queue, "its process exited");
+    let why = parked(&mut queue).why;
+    assert_eq!(why, "its holders died too often, 2 times: its process exited", "what was before it was unparked is forgiven");
+}
+
+/// Whatever the holder does with it but Done, in which the holder wins: an item that is asked back was neither failed nor crashed.
+#[test]
+fn what_is_asked_back_goes_where_it_is_wanted_however_its_lease_ends() {
+    type End = fn(&mut Queue, u64);
+    let ends: [End; 4] = [
+        |queue, lease| {
+            let (how, delay_ms, why) = (Return::Failed, Some(1000), "stopped".into());
+            ask(queue, ONE, Command::Return { leases: vec![lease], how, delay_ms, why }, NOW).unwrap();
+        },
+        |queue, lease| {
+            let (how, delay_ms, why) = (Return::Released, None, String::new());
+            ask(queue, ONE, Command::Return { leases: vec![lease], how, delay_ms, why }, NOW).unwrap();
+        },
+        |queue, lease| {
+            ask(queue, ONE, Command::Park { leases: vec![lease], ids: vec![], why: "odd".into() }, NOW).unwrap();
+        },
+        |queue, _| queue.evolve(queue.departed(ONE, Departure::Lost, "it was killed", NOW).unwrap()),
+    ];
+    for (then, end) in [Then::Requeue, Then::Park].into_iter().flat_map(|then| ends.map(|end| (then, end))) {
+        let mut queue = queue();
+        ask(&mut queue, TWO, Command::Put(vec![item("a")]), NOW).unwrap();
+        let lease = get(&mut queue, ONE, NOW).lease;
+        let wanted = Wanted { then, why: "too large".into() };
+        let told = ask(&mut queue, TWO, Command::Cancel { id: 1, lease: 0, wanted, force: false }, NOW);
+        assert!(matches!(told, Ok(Reply::Cancel(Cancelled { outcome: Outcome::Held, session: 1, .. }))), "{told:?}");
+        end(&mut queue, lease);
+        assert_eq!((queue.violation(), queue.nothing_is_asked_back()), (None, true));
+        let stats = queue.stats(NOW);
+        assert_eq!((stats.counters.failures, stats.counters.crashes, stats.counters.released), (0, 0, 1));
+        match then {
+            Then::Requeue => assert_eq!((stats.ready, queue.front(1)[0].attempt()), (1, 2), "at once"),
+            Then::Park => {
+                let parked = queue.parked_after(0, 1).0.remove(0);
+                let what: Vec<&str> = parked.item.history().iter().map(|event| event.what.as_str()).collect();
+                assert_eq!((parked.why.as_str(), what), ("cancelled: too large", vec!["cancelling", "cancelled", "parked"]));
+            }
+        }
+    }
 }
 
 /// Expired items were only struck off, and their payloads kept until a getter came by: a queue without one grew for ever.
@@ -255,6 +329,7 @@ fn the_format_of_changes_does_not_drift() {
         Restored::Rest { counters, next_id: 9, next_lease: 10, closed: true, shut_down: true, paused: true, settled: vec![11] };
     let returned = |how| Change::Returned { session, leases: vec![2], how, now, delay_ms: Some(0), why: why.clone() };
     let data = Bytes::from_static(b"n");
+    let wanted = Wanted { then: Then::Park, why: why.clone() };
     let changes = [
         (
             Change::Put(vec![common.clone(), full.clone()]),
@@ -282,7 +357,7 @@ fn the_format_of_changes_does_not_drift() {
         (Change::Paused { paused: true }, "7a020801"),
         (Change::Restored(Restored::Ready(common.clone())), "820109120708011201612802"),
         (
-            Change::Restored(Restored::Leased { session, lease: 2, buffered: true, item: common.clone() }),
+            Change::Restored(Restored::Leased { session, lease: 2, buffered: true, item: common.clone(), asked_back: None }),
             "82010f080212070801120161280218082002",
         ),
         (
@@ -295,6 +370,11 @@ fn the_format_of_changes_does_not_drift() {
         ),
         (Change::Restored(rest), "82012108063a1d080110021803200428053006380740084809500a58016001680172010b"),
         (Change::Sequence(vec![Change::Purged, Change::Purged]), "8a01080a0272000a027200"),
+        (Change::Cancelled { session, lease: 2, by: TWO, wanted: wanted.clone(), now }, "92010d08081002180220012a01773005"),
+        (
+            Change::Restored(Restored::Leased { session, lease: 2, buffered: false, item: common, asked_back: Some(wanted) }),
+            "8201160803120708011201612802180820022a017740014801",
+        ),
     ];
     for (change, golden) in changes {
         let bytes = Queue::encode(&change);

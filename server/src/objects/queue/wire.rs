@@ -1,8 +1,8 @@
 //! A queue on the wire and on disk: the only place that knows its generated types.
 
 use super::{
-    Change, Command, Counters, Event, Item, Leased, NewItem, OnDuplicate, Options, PARK_IDS_MAX, Parked, Queue, Reply, Return,
-    Stats,
+    Cancelled, Change, Command, Counters, Event, Item, Leased, NewItem, OnDuplicate, Options, Outcome, PARK_IDS_MAX, Parked,
+    Queue, Reply, Return, Stats, Then, Wanted,
     state::{Headers, Rare, Restored},
 };
 use crate::objects::{
@@ -104,6 +104,11 @@ impl Wire for Queue {
             Verb::Peek(peek) => Command::Peek { limit: (peek.limit as usize).clamp(1, PEEK_MAX) },
             Verb::Purge(_) => Command::Purge,
             Verb::Pause(pause) => Command::Pause { paused: !pause.resume },
+            Verb::Cancel(pb::CancelRequest { object: _, wait_ms: _, id, lease, then, why, force }) => {
+                let then = from_then(then).ok_or_else(|| Fault::bad_argument("then", "expected REQUEUE (0) or PARK (1)"))?;
+                Command::Cancel { id, lease, wanted: Wanted { then, why: shortened(why) }, force }
+            }
+            Verb::Cancelling(cancelling) => Command::Cancelling { after: cancelling.after },
         })
     }
 
@@ -127,6 +132,8 @@ impl Wire for Queue {
             Reply::Peek(items) => Verb::Peek(pb::PeekReply { items: items.into_iter().map(seen).collect() }),
             Reply::Purge { count } => Verb::Purge(pb::PurgeReply { count }),
             Reply::Pause => Verb::Pause(pb::PauseReply {}),
+            Reply::Cancel(told) => Verb::Cancel(cancelled(told)),
+            Reply::Cancelling { leases, upto } => Verb::Cancelling(pb::CancellingReply { leases, upto }),
         };
         answer::Reply::Queue(pb::Reply { verb: Some(verb) })
     }
@@ -176,6 +183,35 @@ fn span(argument: &str, ms: u64) -> Result<u64, Fault> {
         0..=SPAN_MS_MAX => Ok(ms),
         ms => Err(Fault::bad_argument(argument, format!("expected at most 100 years in milliseconds, got {ms}"))),
     }
+}
+
+fn from_then(then: i32) -> Option<Then> {
+    match pb::Then::try_from(then) {
+        Ok(pb::Then::Requeue) => Some(Then::Requeue),
+        Ok(pb::Then::Park) => Some(Then::Park),
+        Err(_) => None,
+    }
+}
+
+fn to_then(then: Then) -> i32 {
+    match then {
+        Then::Requeue => pb::Then::Requeue as i32,
+        Then::Park => pb::Then::Park as i32,
+    }
+}
+
+fn cancelled(told: Cancelled) -> pb::CancelReply {
+    use pb::cancel_reply::Outcome as Told;
+    let Cancelled { outcome, session, lease } = told;
+    let outcome = match outcome {
+        Outcome::Held => Told::Held,
+        Outcome::Requeued => Told::Requeued,
+        Outcome::Parked => Told::Parked,
+        Outcome::Done => Told::Done,
+        Outcome::Queued => Told::Queued,
+        Outcome::Gone => Told::Gone,
+    };
+    pb::CancelReply { outcome: outcome as i32, session, lease }
 }
 
 /// At most `WHY_BYTES_MAX` bytes, cut between characters.
@@ -383,6 +419,14 @@ fn to_stored(change: &Change) -> pb::Change {
         Change::Closed { immediate } => Stored::Closed(pb::ClosedChange { immediate: *immediate }),
         Change::Purged => Stored::Purged(pb::PurgedChange {}),
         Change::Paused { paused } => Stored::Paused(pb::PausedChange { paused: *paused }),
+        Change::Cancelled { session, lease, by, wanted, now } => Stored::Cancelled(pb::CancelledChange {
+            session: session.0,
+            lease: *lease,
+            by: by.0,
+            then: to_then(wanted.then),
+            why: wanted.why.clone(),
+            now_ms: now.0,
+        }),
         Change::Restored(restored) => Stored::Restored(to_stored_step(restored)),
         Change::Sequence(changes) => Stored::Sequence(pb::SequenceChange { changes: changes.iter().map(to_stored).collect() }),
     };
@@ -399,9 +443,15 @@ fn to_stored_step(restored: &Restored) -> pb::RestoredChange {
     match restored {
         Restored::Ready(item) => step(Place::Ready, item),
         Restored::Delayed(item) => step(Place::Delayed, item),
-        Restored::Leased { session, lease, buffered, item } => {
+        Restored::Leased { session, lease, buffered, item, asked_back } => {
             let place = if *buffered { Place::Leased } else { Place::Started };
-            pb::RestoredChange { session: session.0, lease: *lease, ..step(place, item) }
+            let leased = pb::RestoredChange { session: session.0, lease: *lease, ..step(place, item) };
+            match asked_back {
+                Some(Wanted { then, why }) => {
+                    pb::RestoredChange { cancelled: true, then: to_then(*then), why: why.clone(), ..leased }
+                }
+                None => leased,
+            }
         }
         Restored::Parked { item, why, since } => {
             pb::RestoredChange { why: why.clone(), since_ms: since.0, ..step(Place::Parked, item) }
@@ -468,6 +518,10 @@ fn from_stored(stored: pb::Change) -> Result<Change, Damaged> {
         Stored::Closed(pb::ClosedChange { immediate }) => Change::Closed { immediate },
         Stored::Purged(pb::PurgedChange {}) => Change::Purged,
         Stored::Paused(pb::PausedChange { paused }) => Change::Paused { paused },
+        Stored::Cancelled(pb::CancelledChange { session, lease, by, then, why, now_ms }) => {
+            let wanted = Wanted { then: read_then(then)?, why };
+            Change::Cancelled { session: SessionId(session), lease, by: SessionId(by), wanted, now: Moment(now_ms) }
+        }
         Stored::Restored(step) => Change::Restored(from_stored_step(step)?),
         Stored::Sequence(pb::SequenceChange { changes }) => {
             Change::Sequence(changes.into_iter().map(from_stored).collect::<Result<_, _>>()?)
@@ -477,7 +531,7 @@ fn from_stored(stored: pb::Change) -> Result<Change, Damaged> {
 
 fn from_stored_step(step: pb::RestoredChange) -> Result<Restored, Damaged> {
     use pb::restored_change::Place;
-    let pb::RestoredChange { place, item, session, lease, why, since_ms, counters } = step;
+    let pb::RestoredChange { place, item, session, lease, why, since_ms, counters, cancelled, then } = step;
     let place = Place::try_from(place).map_err(|_| damaged("an unknown place"))?;
     let stored = || item.ok_or_else(|| damaged("a place without its item"));
     Ok(match place {
@@ -488,6 +542,7 @@ fn from_stored_step(step: pb::RestoredChange) -> Result<Restored, Damaged> {
             lease,
             buffered: place == Place::Leased,
             item: from_stored_item(stored()?),
+            asked_back: if cancelled { Some(Wanted { then: read_then(then)?, why }) } else { None },
         },
         Place::Parked => Restored::Parked { item: from_stored_item(stored()?), why, since: Moment(since_ms) },
         Place::Remembered => {
@@ -516,6 +571,10 @@ fn from_stored_step(step: pb::RestoredChange) -> Result<Restored, Damaged> {
             Restored::Rest { counters, next_id, next_lease, closed, shut_down, paused, settled }
         }
     })
+}
+
+fn read_then(then: i32) -> Result<Then, Damaged> {
+    from_then(then).ok_or_else(|| damaged("an unknown end of a cancelled item"))
 }
 
 fn damaged(what: &str) -> Damaged {

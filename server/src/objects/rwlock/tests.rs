@@ -215,7 +215,7 @@ fn readers_have_a_limit() {
     let full = |decision| matches!(decision, Decision::Refuse(Fault::LimitReached { limit: 100_000, .. }));
     assert!(full(rwlock.decide(B, &READ, Moment(0))) && full(rwlock.decide(A, &READ, Moment(0))));
     assert!(matches!(rwlock.decide(B, &WRITE, Moment(0)), Decision::Wait));
-    let departed = rwlock.departed(A, Departure::Lost, Moment(0)).unwrap();
+    let departed = rwlock.departed(A, Departure::Lost, "", Moment(0)).unwrap();
     assert!(Rwlock::encode(&departed).len() < 1 << 20);
     let history = rwlock.history();
     assert_eq!(history.len(), READERS_MAX / RESTORED_MAX);

@@ -284,7 +284,7 @@ fn grants_are_limited_and_consuming_is_not() {
     let mut again = Semaphore::new(trial.options, EPOCH);
     history.into_iter().for_each(|change| again.evolve(change));
     assert_eq!(again, trial);
-    let Some(Change::Released { tokens }) = trial.departed(A, Departure::Lost, Moment(3)) else { panic!() };
+    let Some(Change::Released { tokens }) = trial.departed(A, Departure::Lost, "", Moment(3)) else { panic!() };
     assert_eq!(tokens.len(), GRANTS_MAX);
 }
 

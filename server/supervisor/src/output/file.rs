@@ -1,9 +1,11 @@
 //! A file that what workers write goes to, rotated by size. One thread writes; who offers never waits.
 
+use rustix::{fs::OFlags, io::Errno};
 use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -34,7 +36,7 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Opens it to write behind what it has.
+    /// Opens it to write behind what it has. An error: also if it is a symbolic link, or anything else than a regular file.
     pub fn open(path: impl Into<PathBuf>, rotation: Rotation) -> io::Result<LogFile> {
         let file = Rotated::open(path.into(), rotation)?;
         let (line, pieces) = sync_channel(WAITING_MAX);
@@ -84,7 +86,7 @@ struct Rotated {
 
 impl Rotated {
     fn open(path: PathBuf, rotation: Rotation) -> io::Result<Rotated> {
-        let file = File::options().create(true).append(true).open(&path)?;
+        let file = open(&path)?;
         let bytes = file.metadata()?.len();
         Ok(Rotated { path, rotation, file, bytes })
     }
@@ -117,11 +119,27 @@ impl Rotated {
             self.file.set_len(0)?;
         } else {
             ignore_missing(fs::rename(&self.path, aside(&self.path, 1)))?;
-            self.file = File::options().create(true).append(true).open(&self.path)?;
+            self.file = open(&self.path)?;
         }
         self.bytes = 0;
         Ok(())
     }
+}
+
+/// Whoever may write in the folder must not lead this program, which may be root, to another file, nor make it wait at a FIFO.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = File::options().create(true).append(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link, expected a regular file"),
+        Some(Errno::NXIO) => not_regular(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::other("it is no regular file")
 }
 
 fn aside(path: &Path, number: u32) -> PathBuf {
@@ -155,6 +173,20 @@ mod tests {
         assert_eq!(read(0).unwrap(), "sixseven", "what it had is kept");
         file.write(b"eight").unwrap();
         assert_eq!(read(0).unwrap(), "eight");
+    }
+
+    #[test]
+    fn links_and_pipes_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink(path("target"), path("link")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), rustix::fs::Mode::RWXU).unwrap();
+        let refused = |name: &str| open(&path(name)).unwrap_err().to_string();
+        assert!(refused("link").contains("symbolic link"));
+        assert!(!path("target").exists());
+        assert!(refused("pipe").contains("no regular file"), "nobody reads it");
+        let _reader = File::options().read(true).write(true).open(path("pipe")).unwrap();
+        assert!(refused("pipe").contains("no regular file"), "somebody reads it");
     }
 
     #[test]

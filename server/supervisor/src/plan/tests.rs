@@ -266,3 +266,28 @@ fn what_is_told_of_a_run_that_is_over_is_ignored() {
     assert_eq!(played.does(Input::Exited(Run(1), crash())), []);
     assert_eq!(played.plan.states(), before);
 }
+
+#[test]
+fn a_run_that_is_told_to_end_is_followed_by_another_at_once_and_is_no_failure() {
+    let mut played = Played::new(Policy { backoff: Backoff { first_ms: 500, ..Backoff::default() }, ..Policy::default() }, 1);
+    played.does(Input::Time);
+    assert_eq!(played.does(Input::End(Run(1))), [Action::Signal(Run(1), 15)]);
+    assert_eq!(played.ends(1, crash()), [Action::Kill(Run(1)), spawn(0, 2)]);
+}
+
+#[test]
+fn a_signal_to_one_worker_is_for_that_one() {
+    let mut played = Played::new(Policy::default(), 2);
+    played.does(Input::Time);
+    assert_eq!(played.wish(Wish::SignalOne(1, 10)), [Action::Signal(Run(2), 10)]);
+    assert_eq!(played.wish(Wish::SignalOne(2, 10)), []);
+}
+
+#[test]
+fn what_is_kept_otherwise_from_now_on_is_kept_so() {
+    let mut played = Played::new(Policy::default(), 1);
+    played.does(Input::Time);
+    played.does(Input::Policy(Policy { restart: Restart::Never, ..Policy::default() }));
+    played.ends(1, crash());
+    assert_eq!(played.plan.states(), [State::Finished]);
+}

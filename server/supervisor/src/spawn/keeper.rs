@@ -14,11 +14,14 @@
 //!
 //! Both are synchronous, and use nothing of the supervisor.
 
-use super::tree;
+use super::{descriptors, tree};
 use parking_lot::Mutex;
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, getppid, kill_process_group, set_child_subreaper,
-    set_parent_process_death_signal, wait, waitid,
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    process::{
+        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, getppid, kill_process_group, set_child_subreaper,
+        set_parent_process_death_signal, wait, waitid,
+    },
 };
 use std::{
     env,
@@ -26,7 +29,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
     process::{Command, Stdio, exit},
@@ -40,7 +43,8 @@ use std::{
 
 /// The binary that runs. Also when its file was replaced or removed meanwhile.
 pub(super) const OWN_BINARY: &str = "/proc/self/exe";
-/// The first argument of a keeper. Then: user, group, directory (each may be empty), command, its arguments.
+/// The first argument of a keeper. Then: user, group, directory (each may be empty), how many descriptors come by the socket, their
+/// variables, command, its arguments.
 pub(super) const KEEP: &str = "bursar:keep";
 /// The first argument of an exec step. Then: the keeper's id, the directory, the command, its arguments.
 const EXEC: &str = "bursar:exec";
@@ -77,7 +81,7 @@ fn keep(arguments: Vec<OsString>) -> ! {
         say(&mut tell, &format!("not-run cannot look after orphans: {error}"));
         exit(1);
     }
-    let unreaped = match start(&arguments) {
+    let unreaped = match start(&socket, &arguments) {
         Ok(worker) => {
             say(&mut tell, &format!("started {}", worker.as_raw_pid()));
             Arc::new(Mutex::new(Some(worker)))
@@ -112,8 +116,11 @@ fn say(tell: &mut UnixStream, line: &str) {
 }
 
 /// Starts the worker, and waits until it runs its command, or cannot.
-fn start(arguments: &[OsString]) -> io::Result<Pid> {
-    let [user, group, directory, command @ ..] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
+fn start(socket: &UnixStream, arguments: &[OsString]) -> io::Result<Pid> {
+    let [user, group, directory, count, rest @ ..] = arguments else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let count = number(count).unwrap_or(0) as usize;
+    let Some((variables, command)) = rest.split_at_checked(count) else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let (environment, inherited) = descriptors::receive(socket, count)?;
     let (mut failed, tell_failure) = io::pipe()?;
     let mut step = Command::new(OWN_BINARY);
     step.arg(EXEC).arg(getpid().as_raw_pid().to_string()).arg(directory).args(command);
@@ -124,9 +131,15 @@ fn start(arguments: &[OsString]) -> io::Result<Pid> {
     if let Some(user) = number(user) {
         step.uid(user);
     }
+    step.envs(descriptors::read(environment)?);
+    for (variable, descriptor) in variables.iter().zip(&inherited) {
+        // This process has one thread yet, and starts nothing else: nobody gets it by chance.
+        fcntl_setfd(descriptor, FdFlags::empty())?;
+        step.env(variable, descriptor.as_raw_fd().to_string());
+    }
     let worker = step.spawn()?.id();
-    // The other end of the failure's pipe, and of the output's, are the worker's alone.
-    drop(step);
+    // The other end of the failure's pipe, those of the output's, and what was inherited are the worker's alone.
+    drop((step, inherited));
     let nowhere = File::options().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&nowhere)?;
     rustix::stdio::dup2_stderr(&nowhere)?;

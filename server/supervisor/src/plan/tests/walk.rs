@@ -151,7 +151,7 @@ impl World {
             let over = Run(self.random.u64(0..run.0));
             return (!self.runs.contains_key(&over)).then_some(Input::Exited(over, crash()));
         }
-        let kind = self.random.u8(0..12);
+        let kind = self.random.u8(0..13);
         let process = &self.runs[&run];
         Some(match kind {
             _ if process.has_exited && process.was_killed => Input::Gone(run),
@@ -164,7 +164,8 @@ impl World {
             6 => Input::Unhealthy(run),
             7 => Input::Exited(run, Exit::Code(0)),
             8 => Input::Exited(run, crash()),
-            9.. if process.told_at.is_some() => Input::Exited(run, Exit::Signal { number: 15, core: false }),
+            9 => Input::End(run),
+            10.. if process.told_at.is_some() => Input::Exited(run, Exit::Signal { number: 15, core: false }),
             _ => return None,
         })
     }
@@ -218,7 +219,11 @@ impl World {
                 }
             }
             Input::Gone(run) => self.remove(*run),
-            Input::Wish(Wish::Signal(_)) | Input::Unhealthy(_) | Input::Time => {}
+            Input::Wish(Wish::Signal(_) | Wish::SignalOne(..))
+            | Input::Unhealthy(_)
+            | Input::End(_)
+            | Input::Policy(_)
+            | Input::Time => {}
         }
     }
 
