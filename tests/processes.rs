@@ -45,6 +45,11 @@ impl Stage {
         vec![shell(&format!("echo {line} >> {}", self.path("notes").display()))]
     }
 
+    /// Its clients have left: a broker that stops gives those who are there the time to finish.
+    fn without_clients(self) -> Broker {
+        self.broker
+    }
+
     async fn add(&self, spec: Spec) {
         self.processes.add(spec, true).await.unwrap();
     }
@@ -53,16 +58,21 @@ impl Stage {
         self.processes.wait(name.into(), until).await.unwrap()
     }
 
-    /// The next event of this sort, of those that were and come.
+    /// The first event of this sort, of those that were and come.
     async fn activity(&self, process: &str, what: &str) -> Activity {
-        let events = self.processes.activity(10_000);
-        let mut events = std::pin::pin!(events);
-        loop {
-            let event = events.next().await.expect("it goes on").unwrap();
-            if event.process == process && event.what == what {
-                return event;
+        let mut seen = Vec::new();
+        let of_this_sort = async {
+            let mut events = std::pin::pin!(self.processes.activity(10_000));
+            loop {
+                let event = events.next().await.expect("it goes on").unwrap();
+                if event.process == process && event.what == what {
+                    return event;
+                }
+                seen.push(event);
             }
-        }
+        };
+        let found = tokio::time::timeout(PATIENCE, of_this_sort).await;
+        found.unwrap_or_else(|_| panic!("{process} has nothing of the sort {what:?}: {seen:#?}"))
     }
 }
 
@@ -274,15 +284,16 @@ async fn who_comes_by_tcp_may_look_but_not_bring_commands() {
 #[tokio::test]
 async fn nothing_of_a_process_is_left_when_the_broker_stops_or_is_killed() {
     for signal in [Signal::TERM, Signal::KILL] {
-        let mut stage = Stage::new().await;
+        let stage = Stage::new().await;
         let script = format!("setsid sleep 100000 & echo $! > {}; exec sleep 100000", stage.path("pid").display());
         stage.add(Spec { command: shell(&script), ..sleeper("web") }).await;
         let worker = pid(&stage.until("web", Until::Ready).await, 0);
         eventually("it has written down its child", || !stage.lines("pid").is_empty());
         let child = stage.lines("pid")[0].parse().unwrap();
         assert!(is_there(worker) && is_there(child));
-        stage.broker.signal(signal);
-        let status = stage.broker.wait();
+        let mut broker = stage.without_clients();
+        broker.signal(signal);
+        let status = broker.wait();
         assert!(signal == Signal::KILL || status.success());
         assert!(signal == Signal::KILL || !(is_there(worker) || is_there(child)), "they are gone before the broker is");
         eventually("they are gone", || !is_there(worker) && !is_there(child));
@@ -291,34 +302,38 @@ async fn nothing_of_a_process_is_left_when_the_broker_stops_or_is_killed() {
 
 #[tokio::test]
 async fn a_budget_that_is_everybodys_ends_the_broker_with_an_error_that_names_it() {
-    let mut stage = Stage::new().await;
+    let stage = Stage::new().await;
     stage.add(sleeper("web")).await;
     let worker = pid(&stage.until("web", Until::Ready).await, 0);
     let budget = Budget::new(1, Duration::from_secs(600), Spent::Everything);
     let backoff = Backoff { first_ms: 10, ..Backoff::default() };
     stage.processes.add(Spec { command: shell("exit 7"), budget, backoff, ..sleeper("bad") }, true).await.unwrap();
-    assert_eq!(stage.broker.wait().code(), Some(1), "{}", stage.broker.log());
-    assert!(stage.broker.log().contains("the process bad has failed too often"), "{}", stage.broker.log());
+    let mut broker = stage.without_clients();
+    assert_eq!(broker.wait().code(), Some(1), "{}", broker.log());
+    assert!(broker.log().contains("the process bad has failed too often"), "{}", broker.log());
     assert!(!is_there(worker));
 }
 
 #[tokio::test]
 async fn everything_is_shut_down_when_somebody_asks_for_it() {
-    let mut stage = Stage::new().await;
+    let stage = Stage::new().await;
     stage.add(sleeper("web")).await;
     let worker = pid(&stage.until("web", Until::Ready).await, 0);
     stage.processes.shut_down().await.unwrap();
-    assert_eq!(stage.broker.wait().code(), Some(0), "{}", stage.broker.log());
+    let mut broker = stage.without_clients();
+    assert_eq!(broker.wait().code(), Some(0), "{}", broker.log());
     assert!(!is_there(worker));
 }
 
 #[tokio::test]
 async fn who_does_not_listen_is_killed_after_its_time_and_a_kill_waits_for_nothing() {
     let stage = Stage::new().await;
-    let deaf = Spec { command: shell("trap '' TERM; while :; do sleep 100000; done"), ..sleeper("deaf") };
+    let is_deaf = stage.path("deaf");
+    let script = format!("trap '' TERM; touch {}; while :; do sleep 100000; done", is_deaf.display());
+    let deaf = Spec { command: shell(&script), ..sleeper("deaf") };
     let stop = bursar::processes::Stop { timeout_ms: 1, ..Default::default() };
     stage.add(Spec { stop, ..deaf.clone() }).await;
-    stage.until("deaf", Until::Ready).await;
+    eventually("it does not listen", || is_deaf.exists());
     stage.processes.stop(vec!["deaf".into()]).await.unwrap();
     stage.until("deaf", Until::Down).await;
     stage.activity("deaf", "overdue").await;

@@ -1,7 +1,7 @@
 //! `bursar up`: broker and processes from one file, with the real supervisor.
 
 use super::Ran;
-use crate::harness::{BURSAR, signal_process};
+use crate::harness::{BURSAR, eventually, signal_process};
 use rustix::process::Signal;
 use std::{
     io::{BufRead, BufReader, Lines},
@@ -40,6 +40,13 @@ impl Home {
     }
 }
 
+impl Drop for Home {
+    /// Whoever is left in the background when a test fails.
+    fn drop(&mut self) {
+        self.run("down");
+    }
+}
+
 /// One in the foreground.
 struct Up {
     child: Child,
@@ -71,8 +78,9 @@ impl Up {
 
 #[test]
 fn everything_ends_with_the_process_that_was_named_and_with_its_code() {
-    let tests = "[processes.tests]\ncommand = ['sh', '-c', 'echo tested; echo badly >&2; exit 7']\n";
-    let home = Home::with("bursar.toml", &format!("{SLEEPER}{tests}"));
+    let web = "[processes.web]\ncommand = ['sh', '-c', 'echo hello; touch up; exec sleep 1000']\n";
+    let tests = "[processes.tests]\ncommand = ['sh', '-c', 'until [ -e up ]; do sleep 0.01; done; echo tested; echo badly >&2; exit 7']\n";
+    let home = Home::with("bursar.toml", &format!("{web}{tests}"));
     let ran = home.run("up --exit-with tests");
     assert_eq!(ran.code, 7, "{} {}", ran.stdout, ran.stderr);
     for line in ["web/0   | hello", "tests/0 | tested", "tests/0 ! badly", "bursar  | tests/0 ended with code 7"] {
@@ -123,7 +131,7 @@ fn in_the_background_it_goes_on_until_it_is_told_to_stop() {
     let shown = home.run("up -d").ok();
     assert!(shown.starts_with("NAME") && shown.contains("web/0  ready"), "{shown}");
     assert!(home.run("ps").ok().contains("web/0  ready"));
-    assert!(home.run("logs web").ok().contains("web/0  | hello"));
+    eventually("it has said so", || home.run("logs web").ok().contains("web/0  | hello"));
     home.run("up -d").fails(1, &["it did not come up; the last lines of", "cannot listen on"]);
     let down = home.run("down");
     assert!(down.code == 0 && down.stdout.ends_with("has stopped\n"), "{} {}", down.stdout, down.stderr);
@@ -135,7 +143,8 @@ fn in_the_background_it_goes_on_until_it_is_told_to_stop() {
 
 #[test]
 fn what_does_not_come_up_in_the_background_is_told_and_shown() {
-    let fails = "[processes.bad]\ncommand = ['sh', '-c', 'echo no such table >&2; exit 3']\nrestart = 'never'\n";
+    let fails =
+        "[processes.bad]\ncommand = ['sh', '-c', 'echo no such table >&2; exit 3']\nrestart = 'never'\nreadiness = 'notify'\n";
     let home = Home::with("bursar.toml", &format!("{SLEEPER}{fails}"));
     let ran = home.run("up -d");
     assert_eq!(ran.code, 1, "{} {}", ran.stdout, ran.stderr);
@@ -143,7 +152,6 @@ fn what_does_not_come_up_in_the_background_is_told_and_shown() {
         assert!(ran.stderr.contains(part), "{part:?} is not in: {}", ran.stderr);
     }
     assert!(ran.stdout.contains("web/0"), "{}", ran.stdout);
-    home.run("down");
 }
 
 #[test]
@@ -151,9 +159,11 @@ fn a_procfile_will_do_and_only_what_is_named_is_started() {
     let home = Home::with("Procfile", "web: echo web; exec sleep 1000\nclock: echo tick; exec sleep 1000\n");
     let mut up = home.start("up clock");
     up.until("| tick");
-    let table = home.run("ps").ok();
-    let of = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    assert!(of("clock").contains("ready") && of("web").contains("stopped"), "{table}");
+    eventually("one is up, and the other is not", || {
+        let table = home.run("ps").ok();
+        let is = |name: &str, state: &str| table.lines().any(|line| line.starts_with(name) && line.contains(state));
+        is("clock", "ready") && is("web", "stopped")
+    });
     up.interrupt();
     assert_eq!(up.code(), Some(0));
 }
