@@ -26,7 +26,7 @@ use tokio::{
 };
 
 /// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An object with a method for each thing that can become of a call.
 #[derive(Default)]

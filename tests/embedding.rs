@@ -20,7 +20,7 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 
 /// More than anything here takes, on any machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn main() {
     enter(&[]);

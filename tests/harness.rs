@@ -11,7 +11,7 @@ use std::{
 pub const BURSAR: &str = env!("CARGO_BIN_EXE_bursar");
 
 /// Long enough for a loaded machine; a wait that ends for this reason is a failure, never a measurement.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A real broker process with a socket, a TCP port and a key of its own. Killed when it is dropped.
 pub struct Broker {

@@ -15,7 +15,7 @@ use std::{
 use tokio::{io::AsyncReadExt, sync::Notify, time::timeout};
 
 /// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where a broker of a test is to be.
 struct Place {

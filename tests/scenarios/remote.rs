@@ -18,7 +18,7 @@ use std::{
 use tokio::{runtime::Runtime, task::JoinHandle};
 
 /// Long enough for a loaded machine; a wait that ends for this reason is a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How clients reach the broker.
 #[derive(Clone, Copy, Debug)]
