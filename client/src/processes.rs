@@ -7,7 +7,6 @@
 
 pub mod channels;
 mod handle;
-mod nearest;
 mod signal;
 mod spec;
 #[cfg(test)]
@@ -15,8 +14,8 @@ mod tests;
 mod this_worker;
 mod view;
 
+pub use bursar_proto::nearest;
 pub use handle::{Error, Processes, Result};
-pub use nearest::nearest;
 pub use signal::signal_number;
 pub use spec::{
     Backoff, Budget, Check, Condition, Dependency, Hooks, LogFile, Probe, Problem, Restart, Spec, Spent, Stop, Watch, Workers,

@@ -9,6 +9,7 @@ mod fault;
 pub mod frame;
 pub mod limits;
 mod name;
+mod nearest;
 pub mod process;
 mod target;
 mod wait;
@@ -17,6 +18,7 @@ pub use address::{Address, AddressError};
 pub use authkey::{AuthKey, KeyError};
 pub use fault::Fault;
 pub use name::Name;
+pub use nearest::{distance, nearest};
 pub use target::{Command, KINDS, Targeted, kind_of, option_fields};
 pub use wait::Wait;
 

@@ -299,7 +299,7 @@ fn signals_have_names_and_numbers() {
     assert_eq!(play.run("signal hup web/1 db").ok(), "web/1: SIGHUP was sent\ndb: SIGHUP was sent\n");
     assert_eq!(play.run("signal 10 db").ok(), "db: SIGUSR1 was sent\n");
     assert_eq!(play.fake.wishes(), ["signal web 1 Some(1)", "signal db 1 None", "signal db 10 None"]);
-    play.run("signal TREM db").fails(2, &["did you mean TERM?"]);
+    play.run("signal TREM db").fails(2, &["did you mean SIGTERM?"]);
 }
 
 #[test]

@@ -2,51 +2,38 @@
 
 use super::nearest;
 
-/// Names and numbers of the signals that one sends to a process. Those that the kernel sends for a fault are left out: who wants one
-/// of them writes its number.
-const SIGNALS: [(&str, i32); 14] = [
-    ("SIGHUP", 1),
-    ("SIGINT", 2),
-    ("SIGQUIT", 3),
-    ("SIGABRT", 6),
-    ("SIGKILL", 9),
-    ("SIGUSR1", 10),
-    ("SIGUSR2", 12),
-    ("SIGALRM", 14),
-    ("SIGTERM", 15),
-    ("SIGCONT", 18),
-    ("SIGSTOP", 19),
-    ("SIGTSTP", 20),
-    ("SIGURG", 23),
-    ("SIGWINCH", 28),
+/// Names of the signals of Linux, by their numbers, from 1 on. Those that differ between its architectures are those of x86 and arm.
+#[rustfmt::skip]
+const SIGNALS: [&str; 31] = [
+    "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV",
+    "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN",
+    "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
 ];
 
-/// The highest signal of Linux, SIGRTMAX.
-const NUMBER_MAX: i32 = 64;
-
-/// A signal's number by its name, in letters of any case, with or without `SIG`; or by the number itself, 1 to 64. The error says what
-/// is accepted, and the nearest name.
+/// A signal's number by its name, in letters of any case, with or without `SIG`; or by the number itself. The error says what is
+/// accepted, and the nearest name. Signals of real time are refused: who keeps the processes sends those alone that have a name.
 ///
 /// ```
 /// use bursar::processes::signal_number;
 /// assert_eq!(signal_number("SIGTERM"), Ok(15));
 /// assert_eq!(signal_number("hup"), Ok(1));
-/// assert_eq!(signal_number("34"), Ok(34));
+/// assert_eq!(signal_number("31"), Ok(31));
 /// assert!(signal_number("SIGTREM").unwrap_err().contains("did you mean SIGTERM?"));
 /// ```
 pub fn signal_number(name: &str) -> Result<i32, String> {
-    if let Some(number) = name.parse().ok().filter(|number| (1..=NUMBER_MAX).contains(number)) {
-        return Ok(number);
-    }
+    let numbered = || (1..).zip(SIGNALS);
     let upper = name.to_ascii_uppercase();
-    let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
-    SIGNALS.iter().find(|(known, _)| *known == full).map(|(_, number)| *number).ok_or_else(|| unknown(name, &full))
-}
-
-fn unknown(name: &str, full: &str) -> String {
-    let names = SIGNALS.map(|(name, _)| name);
-    let hint = nearest(full, names).map(|known| format!(", did you mean {known}?")).unwrap_or_default();
-    format!("no signal is called {name:?}{hint} (expected {}, or a number from 1 to {NUMBER_MAX})", names.join(", "))
+    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let by_number = name.parse().ok().filter(|number| numbered().any(|(known, _)| known == *number));
+    let by_name = || numbered().find(|(_, known)| &known[3..] == short).map(|(number, _)| number);
+    by_number.or_else(by_name).ok_or_else(|| {
+        let known = SIGNALS.iter().map(|known| &known[3..]);
+        let hint = nearest(short, known).map(|known| format!(", did you mean SIG{known}?")).unwrap_or_default();
+        format!(
+            "no signal is called {name:?}{hint} (expected a name, such as TERM or SIGTERM, or a number from 1 to {})",
+            SIGNALS.len()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -55,19 +42,20 @@ mod tests {
 
     #[test]
     fn names_are_the_kernels() {
-        for (name, number) in SIGNALS {
+        for (name, number) in SIGNALS.into_iter().zip(1..) {
             assert_eq!(signal_number(name), Ok(number));
             assert_eq!(signal_number(&name[3..].to_lowercase()), Ok(number));
+            assert_eq!(signal_number(&number.to_string()), Ok(number));
         }
         use rustix::process::Signal;
-        let known = [Signal::HUP, Signal::KILL, Signal::USR2, Signal::TERM, Signal::CONT, Signal::STOP, Signal::WINCH];
-        let names = ["HUP", "KILL", "USR2", "TERM", "CONT", "STOP", "WINCH"];
+        let known = [Signal::HUP, Signal::KILL, Signal::USR2, Signal::TERM, Signal::CONT, Signal::STOP, Signal::SYS];
+        let names = ["HUP", "KILL", "USR2", "TERM", "CONT", "STOP", "SYS"];
         assert_eq!(names.map(|name| signal_number(name).unwrap()), known.map(Signal::as_raw));
     }
 
     #[test]
     fn what_is_no_signal_is_told() {
-        for bad in ["", "0", "65", "-15", "SIG", "TERM ", "SIGSEGVX", "15.0"] {
+        for bad in ["", "0", "32", "34", "65", "-15", "SIG", "TERM ", "SIGSEGVX", "15.0"] {
             assert!(signal_number(bad).is_err(), "{bad}");
         }
     }

@@ -5,7 +5,6 @@ pub mod lines;
 pub mod logs;
 pub mod ps;
 pub mod settle;
-mod signals;
 pub mod stopping;
 pub mod table;
 pub mod wishes;

@@ -180,7 +180,7 @@ impl Ledger {
         self.tell(Activity { worker, what: what.into(), text: text.into(), ..Activity::default() });
     }
 
-    /// Waits until it is so; false: it was forgotten.
+    /// Waits until it is so.
     pub async fn until(&self, mut is_so: impl FnMut(&Facts) -> bool) {
         let mut changes = self.changes.subscribe();
         while !self.look(&mut is_so) {

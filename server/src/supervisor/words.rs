@@ -80,6 +80,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn clients_and_mechanics_have_the_same_names_for_signals() {
+        let by_name = |number: i32| view::signal_number(&mechanics::signal_name(number));
+        assert!((1..=31).all(|number| by_name(number) == Ok(number)));
+        assert!(by_name(32).is_err());
+    }
+
+    #[test]
     fn a_spec_becomes_a_policy() {
         let spec = view::Spec::default();
         let kept = policy(&spec).unwrap();

@@ -1,6 +1,6 @@
 //! `bursar start`, `stop`, `kill`, `restart`, `scale` and `signal`: what processes are to be. The newest wish wins.
 
-use super::{Home, Target, failure, listed, open, ps, settle::Settling, signals, target};
+use super::{Home, Target, failure, listed, open, ps, settle::Settling, target};
 use crate::{
     cli::{
         self, Signals,
@@ -96,7 +96,7 @@ pub struct Signal {
     #[command(flatten)]
     home: Home,
     /// The signal, by name or number
-    #[arg(value_parser = signals::parser())]
+    #[arg(value_parser = bursar::processes::signal_number)]
     signal: i32,
     /// To all workers of these; with a number, only to that one
     #[arg(required = true, value_name = "NAME[/WORKER]", value_parser = target)]

@@ -63,7 +63,7 @@ fn everything_that_can_be_said_of_a_process() {
         liveness = { notify = true, within = "0" }
         watch = "cache.conf"
         log = "/var/log/cache.log"
-        stop.signal = 34
+        stop.signal = 12
         depends_on = "db:started"
         [processes.migrate]
         command = "migrate"
@@ -114,7 +114,7 @@ fn everything_that_can_be_said_of_a_process() {
         .liveness(Check::new(Probe::Notify).within(Duration::ZERO))
         .watch(Watch { paths: words(&["cache.conf"]), ..Watch::default() })
         .log(LogFile::new("/var/log/cache.log"))
-        .stop(Stop { signal: "34".into(), ..Stop::default() })
+        .stop(Stop { signal: "12".into(), ..Stop::default() })
         .after([Dependency::on("db", Condition::Started)]);
     let migrate = spec("migrate", ["migrate"]).restart(Restart::Never).readiness(Probe::Session);
     assert_eq!(config.processes, [web, db, cache, migrate]);
@@ -183,6 +183,10 @@ fn a_mistake_has_its_place() {
         ),
         ("command = 'x'\nrestarts.most = 0", "3:17: processes.web.restarts.most: found 0, expected at least 1; who is never"),
         ("command = 'x'\nstop.signal = 'SIGTREM'", "3:15: processes.web.stop.signal: no signal is called \"SIGTREM\", did you"),
+        (
+            "command = 'x'\nstop.signal = 34",
+            "3:15: processes.web.stop.signal: no signal is called \"34\" (expected a name, such as TERM or",
+        ),
         ("command = 'x'\nstop = { ask = '0' }", "3:16: processes.web.stop.ask: found 0ms, expected at least 1ms"),
         ("command = 'x'\nstartup = 'ready'", "3:11: processes.web.startup: found \"ready\", expected \"session\", \"notify\", "),
         ("command = 'x'\nstartup = { notify = true, failures = 2 }", "3:28: processes.web.startup.failures: no such key"),

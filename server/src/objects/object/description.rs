@@ -1,6 +1,7 @@
 //! What providers say of an object: its methods, their parameters, and what may be done with them.
 
 use super::{Fault, Invocation};
+use bursar_proto::distance;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// All methods of an object together. An interface with more is several.
@@ -126,39 +127,9 @@ pub(in crate::objects) fn nearest<'a>(unknown: &str, known: impl Iterator<Item =
     known.min_by_key(|name| distance(unknown, name)).unwrap_or_default().to_owned()
 }
 
-/// How many letters have to be added, removed or replaced. Names are short: see `wire`.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], line + 1);
-        for (column, with) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != with);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_distance_counts_letters_added_removed_and_replaced() {
-        let cases = [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("kitten", "sitting", 3),
-            ("same", "same", 0),
-            ("reserv", "reserve", 1),
-        ];
-        for (one, other, expected) in cases {
-            assert_eq!((distance(one, other), distance(other, one)), (expected, expected), "{one} {other}");
-        }
-    }
 
     #[test]
     fn the_nearest_is_the_first_of_the_most_similar() {

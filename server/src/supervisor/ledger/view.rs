@@ -4,7 +4,7 @@ use super::{Done, Facts, Ledger, Place};
 use crate::supervisor::{course::Phase, family::Family, order, usage, words};
 use bursar::processes::{Exit, Process, Until, Worker, WorkerState, Workers};
 use bursar_supervisor::plan::{Run, State};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 impl Ledger {
     /// How it is, for clients.
@@ -94,18 +94,23 @@ impl Facts {
     }
 
     fn is_healthy(&self) -> bool {
-        (0..self.states.workers.len() as u32).all(|number| self.is_fit(number))
+        let fit = self.fit();
+        (0..self.states.workers.len() as u32).all(fit)
     }
 
-    /// Its newest run that is ready, or else its newest.
-    fn is_fit(&self, worker: u32) -> bool {
-        let runs = self.runs.values().rev().filter(|running| running.worker == worker && running.exit.is_none());
-        runs.into_iter().next().map_or(self.spec.readiness.is_none(), |running| running.is_fit.is_ready && running.is_fit.is_live)
+    /// Whether the newest run of a worker that has not ended is ready and lives. One that has none is fit where nothing is checked.
+    fn fit(&self) -> impl Fn(u32) -> bool {
+        let runs = self.runs.values().filter(|running| running.exit.is_none());
+        // The newest comes last.
+        let newest: HashMap<u32, bool> = runs.map(|run| (run.worker, run.is_fit.is_ready && run.is_fit.is_live)).collect();
+        let otherwise = self.spec.readiness.is_none();
+        move |worker| newest.get(&worker).copied().unwrap_or(otherwise)
     }
 
     fn view(&self, name: &str, family: &Family) -> Process {
+        let fit = self.fit();
         let workers = self.states.workers.iter().zip(0..);
-        let workers = workers.map(|(worker, number)| self.worker(worker, number, family)).collect();
+        let workers = workers.map(|(worker, number)| self.worker(worker, number, fit(number), family)).collect();
         Process {
             name: name.to_owned(),
             command: self.spec.command.clone(),
@@ -115,7 +120,7 @@ impl Facts {
         }
     }
 
-    fn worker(&self, worker: &bursar_supervisor::Worker, number: u32, family: &Family) -> Worker {
+    fn worker(&self, worker: &bursar_supervisor::Worker, number: u32, healthy: bool, family: &Family) -> Worker {
         let Place { starts, started_ms, last_run, last_exit, status, log } =
             self.places.get(&number).cloned().unwrap_or_default();
         let state = match (worker.state, self.done.phase) {
@@ -127,7 +132,7 @@ impl Facts {
         Worker {
             number,
             state,
-            healthy: self.is_fit(number),
+            healthy,
             pid: worker.pid,
             started_ms,
             restarts: starts.saturating_sub(1),
