@@ -70,9 +70,14 @@ async fn run(access: &Access, role: Role) -> Outcome {
     Ok(())
 }
 
+/// As `bursar.toml` has it: whoever comes first without that file makes the same.
+async fn photos(manager: &Manager) -> bursar::Result<Queue<Job>> {
+    manager.queue("photos").maxsize(1000).open_or_create().await
+}
+
 /// The number goes on where the last scheduler stopped, because the broker counts.
 async fn schedule(manager: &Manager, every: Duration) -> Outcome {
-    let photos: Queue<Job> = manager.queue("photos").open_or_create().await?;
+    let photos = photos(manager).await?;
     let scheduled = manager.counter("scheduled").open_or_create().await?;
     let state: Kv<String> = manager.kv("state").open_or_create().await?;
     let for_a_while = PutOptions { ttl: ALIVE, ..PutOptions::default() };
@@ -92,7 +97,7 @@ async fn schedule(manager: &Manager, every: Duration) -> Outcome {
 
 /// Who is told to stop finishes what it has.
 async fn work(manager: &Manager) -> Outcome {
-    let photos: Queue<Job> = manager.queue("photos").open_or_create().await?;
+    let photos = photos(manager).await?;
     let thumbnails: Kv<String> = manager.kv("thumbnails").open_or_create().await?;
     let worker = std::env::var("BURSAR_WORKER").unwrap_or_else(|_| "0".into());
     let mut stop = pin!(told_to_stop()?);

@@ -7,6 +7,7 @@ use bursar_server::{
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Lines, Read, Write},
+    path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
@@ -433,11 +434,49 @@ fn an_application_of_a_scheduler_workers_and_a_cleaner() {
     assert_eq!(terminate(cleaner, removed), [""; 0]);
 }
 
+/// As its first lines say it is started: nobody fails, and with the first signal everybody stops.
+#[test]
+fn the_application_is_up_with_one_command() {
+    let bursar = Path::new(APP).with_file_name("bursar");
+    if !bursar.is_file() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is not there", bursar.display());
+        eprintln!("SKIPPED the_application_is_up_with_one_command: no {}, which cargo test --workspace builds", bursar.display());
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (own, target) = (home.path().join("app"), home.path().join("target"));
+    std::fs::create_dir_all(target.join("debug")).unwrap();
+    std::fs::create_dir(&own).unwrap();
+    for name in ["bursar.toml", "run"] {
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("app").join(name), own.join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink(APP, target.join("debug/app")).unwrap();
+    let mut command = alone(bursar.to_str().unwrap(), &["up", "--config", "app/bursar.toml"]);
+    command.env("CARGO_TARGET_DIR", &target).env("XDG_RUNTIME_DIR", home.path()).current_dir(&home);
+    let mut up = Running::start(command);
+    let lines = BufReader::new(up.child().stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut seen = Vec::new();
+    let has_failed = |line: &String| line.contains(" ! ") || line.contains("is started again");
+    let mut lines = lines.inspect(|line| seen.push(line.clone()));
+    for what in ["| scheduled photo-", "| resized photo-", "| removed "] {
+        let line = lines.find(|line| line.contains(what) || has_failed(line));
+        assert!(line.as_ref().is_some_and(|line| !has_failed(line)), "instead of {what:?}: {line:?}");
+    }
+    up.interrupt();
+    lines.by_ref().for_each(drop);
+    drop(lines);
+    assert!(up.child().wait().unwrap().success(), "{seen:#?}");
+    assert!(!seen.iter().any(has_failed), "{seen:#?}");
+    for process in ["worker/0", "worker/1", "scheduler/0", "cleaner/0"] {
+        assert!(seen.iter().any(|line| line.contains(&format!("{process} has stopped"))), "{process}: {seen:#?}");
+    }
+}
+
 /// A configuration that nobody reads rots.
 #[test]
 fn the_files_of_the_application_name_its_roles() {
     let read = |name: &str| {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("app").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("app").join(name);
         Config::read(&Flags { config: Some(path), ..Flags::default() }).unwrap_or_else(|mistakes| panic!("{mistakes}"))
     };
     let (toml, procfile) = (read("bursar.toml"), read("Procfile"));
@@ -447,6 +486,6 @@ fn the_files_of_the_application_name_its_roles() {
     for (spec, short) in toml.processes.iter().zip(&procfile.processes) {
         assert_eq!(spec.command, ["./run", &spec.name]);
         assert!(short.command[2].ends_with(&format!("./run {}", spec.name)), "{:?}", short.command);
-        assert!(std::path::Path::new(spec.directory.as_ref().unwrap()).join("run").is_file());
+        assert!(Path::new(spec.directory.as_ref().unwrap()).join("run").is_file());
     }
 }
