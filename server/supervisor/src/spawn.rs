@@ -216,7 +216,10 @@ impl Tree {
         self.keeper.id()
     }
 
-    /// Tells the worker's process group, if the worker's own process is still there. A number that no signal has is ignored.
+    /// Tells the worker's process group, until its end was told. A number that no signal has is ignored.
+    ///
+    /// If the worker's own process ends of a signal that it got so, the end is told when nobody of its group is left: it may have been
+    /// a shell that ran a command, which still finishes what it does.
     pub fn signal(&self, signal: i32) {
         let is_signal = Signal::from_named_raw(signal).is_some();
         if let Some(orders) = self.orders.as_ref().filter(|_| is_signal) {

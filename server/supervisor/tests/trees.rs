@@ -86,6 +86,7 @@ tests![
     a_command_that_is_run_once_says_how_it_ended_and_leaves_nobody,
     a_command_that_is_run_once_ends_with_who_waits_for_it,
     a_signal_reaches_the_whole_group,
+    a_command_has_its_time_though_its_shell_has_none,
     what_a_worker_leaves_behind_is_there_until_it_is_killed,
     a_tree_is_killed_whole_whatever_its_processes_do,
     a_tree_that_grows_while_it_is_killed_is_killed,
@@ -460,6 +461,24 @@ async fn a_signal_reaches_the_whole_group() {
     assert_eq!(exit_of(&mut tree).await, Exit::Code(5), "what the child ended with");
     tree.kill();
     gone(&mut tree).await;
+}
+
+/// Most shells wait for the command of a Procfile's line, and end at once with a signal that reaches both.
+async fn a_command_has_its_time_though_its_shell_has_none() {
+    let command = "trap \"echo again\" HUP; trap \"sleep 0.1; echo finished; exit\" TERM; echo up; while :; do sleep 0.01; done";
+    let marked = Marked::new();
+    let (mut tree, stdout, _stderr) = marked.shell(&format!("sh -c '{command}' & wait")).start().unwrap();
+    assert!(matches!(tree.next().await, Some(Event::Started { .. })));
+    let output = drained(stdout);
+    wait_for(&output, 1).await;
+    tree.signal(1);
+    wait_for(&output, 2).await;
+    tree.signal(15);
+    assert_eq!(exit_of(&mut tree).await, Exit::Signal { number: 1, core: false });
+    assert_eq!(output.last_lines(2, 0), ["again", "finished"]);
+    tree.kill();
+    gone(&mut tree).await;
+    assert_eq!(marked.ids(), [0; 0]);
 }
 
 async fn what_a_worker_leaves_behind_is_there_until_it_is_killed() {

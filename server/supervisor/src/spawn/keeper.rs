@@ -71,8 +71,45 @@ pub(super) fn was_entered() -> bool {
     ENTERED.load(Ordering::Relaxed)
 }
 
-/// The worker's own process, while nobody has reaped it: only then its number is nobody else's. Held while it is signalled or reaped.
-type Unreaped = Arc<Mutex<Option<Pid>>>;
+/// The worker, until its end was told. Locked while it is signalled or reaped.
+type Shared = Arc<Mutex<Option<Worker>>>;
+
+struct Worker {
+    /// The number of its own process, and of its group.
+    id: Pid,
+    /// Of its own process, once that is reaped. From then on its number is nobody's, or somebody else's.
+    ended: Option<WaitStatus>,
+    /// The signals that were passed on, a bit for each.
+    told: u32,
+}
+
+impl Worker {
+    fn tell(&mut self, signal: Signal) {
+        self.told |= bit(signal.as_raw());
+        match self.ended {
+            None => {
+                // Its group may have nobody any more whom this process may signal.
+                let _ = kill_process_group(self.id, signal);
+            }
+            Some(_) => tree::below_in_group(getpid(), self.id).iter().for_each(|process| {
+                process.signal(signal);
+            }),
+        }
+    }
+
+    /// How it ended, once that can be told. A shell that runs a command ends with the signal that both of them got; the command is what
+    /// is meant, and has the time that the worker has.
+    fn end(&self) -> Option<WaitStatus> {
+        let status = self.ended?;
+        let obeyed = status.terminating_signal().is_some_and(|signal| self.told & bit(signal) != 0);
+        (!obeyed || tree::below_in_group(getpid(), self.id).is_empty()).then_some(status)
+    }
+}
+
+/// None for signals that are not passed on.
+fn bit(signal: i32) -> u32 {
+    u32::try_from(signal).ok().and_then(|signal| 1u32.checked_shl(signal)).unwrap_or(0)
+}
 
 fn keep(arguments: Vec<OsString>) -> ! {
     let Ok((socket, mut tell)) = take_socket() else { exit(1) };
@@ -81,23 +118,23 @@ fn keep(arguments: Vec<OsString>) -> ! {
         say(&mut tell, &format!("not-run cannot look after orphans: {error}"));
         exit(1);
     }
-    let unreaped = match start(&socket, &arguments) {
-        Ok(worker) => {
-            say(&mut tell, &format!("started {}", worker.as_raw_pid()));
-            Arc::new(Mutex::new(Some(worker)))
+    let worker = match start(&socket, &arguments) {
+        Ok(id) => {
+            say(&mut tell, &format!("started {}", id.as_raw_pid()));
+            Arc::new(Mutex::new(Some(Worker { id, ended: None, told: 0 })))
         }
         Err(error) => {
             say(&mut tell, &format!("not-run {}", error.to_string().replace('\n', " ")));
-            Unreaped::default()
+            Shared::default()
         }
     };
-    let listening = unreaped.clone();
+    let listening = worker.clone();
     let listener = thread::Builder::new().spawn(move || listen(socket, &listening));
     if listener.is_err() {
         // Nobody could stop it. It is killed with its keeper, and the supervisor looks after the rest.
         exit(1);
     }
-    reap(&unreaped, &mut tell);
+    reap(&worker, &mut tell);
     say(&mut tell, "gone");
     exit(0)
 }
@@ -157,12 +194,11 @@ fn number(text: &OsStr) -> Option<u32> {
 }
 
 /// Signals to the worker's group, by number, one a line. The end of the socket is the end of everything.
-fn listen(socket: UnixStream, unreaped: &Unreaped) {
+fn listen(socket: UnixStream, worker: &Shared) {
     for line in BufReader::new(socket).lines() {
         let Some(signal) = line.ok().and_then(|line| Signal::from_named_raw(line.parse().ok()?)) else { break };
-        if let Some(worker) = *unreaped.lock() {
-            // Its group may have nobody any more whom this process may signal.
-            let _ = kill_process_group(worker, signal);
+        if let Some(worker) = &mut *worker.lock() {
+            worker.tell(signal);
         }
     }
     kill_all();
@@ -178,13 +214,17 @@ fn kill_all() {
 }
 
 /// Everybody below, until nobody is left.
-fn reap(unreaped: &Unreaped, tell: &mut UnixStream) {
+fn reap(worker: &Shared, tell: &mut UnixStream) {
     // Looks first, and takes under the lock: nobody signals a number that is free.
     while let Ok(_) | Err(rustix::io::Errno::INTR) = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-        let mut unreaped = unreaped.lock();
+        let mut worker = worker.lock();
         let Ok(Some((process, status))) = wait(WaitOptions::NOHANG) else { continue };
-        if *unreaped == Some(process) {
-            *unreaped = None;
+        let Some(own) = worker.as_mut() else { continue };
+        if own.id == process && own.ended.is_none() {
+            own.ended = Some(status);
+        }
+        if let Some(status) = own.end() {
+            *worker = None;
             say(tell, &explain(status));
         }
     }

@@ -19,10 +19,16 @@ pub struct Process {
 
 /// Everybody below a process is killed; the count of those who were told. Who is born meanwhile is not among them.
 pub(super) fn kill_descendants(ancestor: Pid) -> usize {
-    let ancestor = ancestor.as_raw_pid();
-    let found =
-        if shows_children(ancestor) { tree_below(ancestor) } else { descendants(&living().unwrap_or_default(), ancestor) };
-    found.iter().filter(|process| process.signal(Signal::KILL)).count()
+    below(ancestor.as_raw_pid()).iter().filter(|process| process.signal(Signal::KILL)).count()
+}
+
+/// Those below a process who are in a process group.
+pub(super) fn below_in_group(ancestor: Pid, group: Pid) -> Vec<Process> {
+    below(ancestor.as_raw_pid()).into_iter().filter(|process| process.group == group.as_raw_pid()).collect()
+}
+
+fn below(ancestor: i32) -> Vec<Process> {
+    if shows_children(ancestor) { tree_below(ancestor) } else { descendants(&living().unwrap_or_default(), ancestor) }
 }
 
 /// Everybody in a process group, and everybody below a process. An error: the system does not show its processes.
@@ -61,10 +67,7 @@ fn children(process: i32) -> Vec<i32> {
 /// The numbers of everybody below a process, in no order: below a keeper, that is the tree of its worker. One that ends or is born
 /// meanwhile may be left out, and a number may be somebody else's when it is used. So this is for who looks, not for who kills.
 pub fn tree_of(ancestor: u32) -> Vec<u32> {
-    let ancestor = ancestor as i32;
-    let found =
-        if shows_children(ancestor) { tree_below(ancestor) } else { descendants(&living().unwrap_or_default(), ancestor) };
-    found.into_iter().map(|process| process.id as u32).collect()
+    below(ancestor as i32).into_iter().map(|process| process.id as u32).collect()
 }
 
 /// Those who carry this entry in their environment are killed, and told of. It is inherited by everybody below who does not remove it.
