@@ -1,5 +1,6 @@
 //! A broker in a program that brings its own objects along: registered ones, those that a factory makes, kinds of its own.
 
+use crate::harness::PATIENCE;
 use bursar::{
     CallError, Error, Fault, Manager, Object,
     object::{Answer, Answering, Call, Description, Dynamic, Failed, Method, Parameter, Service},
@@ -24,9 +25,6 @@ use tokio::{
     sync::{Notify, mpsc},
     time::timeout,
 };
-
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// An object with a method for each thing that can become of a call.
 #[derive(Default)]

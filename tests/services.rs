@@ -1,5 +1,6 @@
 //! A program's own services on top of a broker, and the broker among them: the order, and that nothing fails alone.
 
+use crate::harness::PATIENCE;
 use bursar::{Fault, Manager};
 use bursar_proto::{Address, AuthKey};
 use bursar_server::{
@@ -13,9 +14,6 @@ use std::{
     time::Duration,
 };
 use tokio::{io::AsyncReadExt, sync::Notify, time::timeout};
-
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where a broker of a test is to be.
 struct Place {

@@ -8,6 +8,7 @@ use super::{
     script::{Call, Outcome},
     sdk,
 };
+use crate::harness::PATIENCE;
 use bursar::Manager;
 use bursar_server::testing::TestBroker;
 use std::{
@@ -16,9 +17,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{runtime::Runtime, task::JoinHandle};
-
-/// Long enough for a loaded machine; a wait that ends for this reason is a failure.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How clients reach the broker.
 #[derive(Clone, Copy, Debug)]
